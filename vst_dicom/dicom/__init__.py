@@ -1,0 +1,1 @@
+"""The standard's vocabulary: codes, UIDs, SOP classes, typed attribute reading."""

@@ -1,0 +1,77 @@
+"""Where readers and the sampler meet: levels and frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
+
+RgbImage = NDArray[np.uint8]
+"""Shape ``(n_rows, n_columns, 3)``, red, green, blue."""
+
+GLASS = 255
+"""Value of pixels that no frame covers, and of padding beyond the total pixel matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One resolution of a slide; index 0 is the largest.
+
+    Parameters
+    ----------
+    index
+        Position in the pyramid.
+    size
+        Total pixel matrix, (0048,0007) rows and (0048,0006) columns.
+    spacing
+        Distance between pixel centers at this level.
+    frame_size
+        Rows (0028,0010) and columns (0028,0011) of a frame.
+    """
+
+    index: int
+    size: MatrixSize
+    spacing: PixelSpacing
+    frame_size: MatrixSize
+
+    @property
+    def frame_grid(self) -> MatrixSize:
+        """How many frames lie below each other and side by side."""
+        return self.size.divided_by(self.frame_size)
+
+
+class PixelSource(Protocol):
+    """Anything whose pixels come as frames of levels: a DICOM slide, a vendor's file, a simulated slide."""
+
+    @property
+    def levels(self) -> Sequence[Level]:
+        """Resolutions, the largest first."""
+        ...
+
+    def read_frame(self, level: int, frame_row: int, frame_column: int, reduce: int = 1) -> RgbImage | None:
+        """Decode one frame; safe to call from several threads at once.
+
+        Parameters
+        ----------
+        level
+            Index of the level.
+        frame_row, frame_column
+            Position in the level's frame grid, from 0.
+        reduce
+            1, 2, 4 or 8: decode at this fraction of the size. It must divide the rows and columns of a frame.
+
+        Returns
+        -------
+        RgbImage or None
+            The whole frame, ``frame_size / reduce`` pixels, also where it reaches beyond the matrix (there its
+            content means nothing); None where the slide has no frame (TILED_SPARSE), which means glass.
+
+        Raises
+        ------
+        DamagedInstanceError
+            If the frame cannot be decoded.
+        """
+        ...

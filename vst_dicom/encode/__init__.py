@@ -1,0 +1,1 @@
+"""Results as DICOM objects and as exports, all stating the same values."""

@@ -1,0 +1,1 @@
+"""Expression maps, regions, the summary and the picture."""

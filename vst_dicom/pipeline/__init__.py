@@ -1,0 +1,1 @@
+"""The main path, one page of code."""

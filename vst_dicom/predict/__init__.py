@@ -1,0 +1,1 @@
+"""Model bundles, encoders, heads and the engines that run them."""

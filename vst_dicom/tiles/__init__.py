@@ -1,0 +1,1 @@
+"""Tissue mask, tile grid, frame-major sampler and quality checks."""

@@ -1,0 +1,1 @@
+"""Cohorts, folds, features, fit, baselines and evaluation."""
