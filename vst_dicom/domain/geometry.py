@@ -128,10 +128,11 @@ class SlidePlane:
         x_mm = np.atleast_1d(np.asarray(x_px, dtype=np.float64)) * self.spacing.column_mm
         y_mm = np.atleast_1d(np.asarray(y_px, dtype=np.float64)) * self.spacing.row_mm
         row, column = np.array(self.orientation[:3]), np.array(self.orientation[3:])
-        return np.array(self.origin_mm) + x_mm[:, None] * row + y_mm[:, None] * column
+        positions: NDArray[np.float64] = np.array(self.origin_mm) + x_mm[:, None] * row + y_mm[:, None] * column
+        return positions
 
     def to_pixels(self, positions_mm: ArrayLike) -> NDArray[np.float64]:
-        """Pixel coordinates x, y, shape ``(n, 2)``, of slide positions of shape ``(n, 3)``; inverse of `to_slide_mm`."""
+        """Pixel coordinates x, y, shape ``(n, 2)``, of positions of shape ``(n, 3)``; inverse of `to_slide_mm`."""
         offsets = np.atleast_2d(np.asarray(positions_mm, dtype=np.float64)) - np.array(self.origin_mm)
         row, column = np.array(self.orientation[:3]), np.array(self.orientation[3:])
         return np.stack([offsets @ row / self.spacing.column_mm, offsets @ column / self.spacing.row_mm], axis=1)
