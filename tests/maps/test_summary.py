@@ -17,7 +17,7 @@ def make_summary() -> dict:
     expression = table_of(values, "ERBB2")
     regions = find_top_regions(expression, grid, np.ones(400, np.bool_), PixelSpacing.from_um(1.0))
     result = SlideResult("k", CREATED, grid, good_quality(400), expression, regions, BUNDLE, {"a": "b"}, ("mind this",))
-    facts = RunFacts({"tile_um": 100}, "cpu", "torch", {"predict": 2.0, "nothing": 0.0}, {"vst_dicom": "0"}, ["b", "a"])
+    facts = RunFacts({"series": "1"}, "cpu", "torch", {"predict": 2.0, "nothing": 0.0}, {"vst_dicom": "0"}, ["b", "a"])
     return summarize(result, [*expression.genes, make_gene("GATA3", GeneStatus.HIDDEN)], facts)
 
 

@@ -56,7 +56,6 @@ def summarize(result: SlideResult, panel: Sequence[PanelGene], facts: RunFacts) 
         "result_key": result.key,
         "created": result.created.isoformat(),
         "n_tiles": n_tiles,
-        "tile_um": facts.slide.get("tile_um"),
         "tiles": {
             "n_blurred": int(result.quality.blurred.sum()),
             "n_inked": int(result.quality.inked.sum()),
