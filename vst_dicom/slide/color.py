@@ -1,17 +1,18 @@
 """ICC profiles of slides (PS3.3 C.11.15)."""
 
 from functools import cache
+from typing import Final
 
-_DEVICE_CLASS = slice(12, 16)
-_DATE = slice(24, 36)
-_PROFILE_ID = slice(84, 100)
+from PIL import ImageCms
+
+_DEVICE_CLASS: Final = slice(12, 16)
+_DATE: Final = slice(24, 36)
+_PROFILE_ID: Final = slice(84, 100)
 
 
 @cache
 def srgb_profile() -> bytes:
-    """sRGB as an input profile, byte for byte the same at every call on every day."""
-    from PIL import ImageCms
-
+    """Make sRGB as an input profile, byte for byte the same on every day."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[_DATE] = bytes(12)
     return as_input_profile(bytes(profile))

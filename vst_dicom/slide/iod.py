@@ -29,7 +29,7 @@ _LABEL_Y_MM: Final = 50.0
 
 
 def level_header(plan: PyramidPlan, level: int, compression: Items[LossyStep] = ()) -> Dataset:
-    """Data set of one level.
+    """Build the data set of one level.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def level_header(plan: PyramidPlan, level: int, compression: Items[LossyStep] = 
 
 
 def label_header(plan: PyramidPlan, size: MatrixSize, compression: Items[LossyStep] = ()) -> Dataset:
-    """Data set of the label image, which shows text that may name the patient (PS3.3 C.8.12.8)."""
+    """Build the data set of the label image, which shows text that may name the patient (PS3.3 C.8.12.8)."""
     dataset = _slide_header(plan, "label", len(plan.level_sizes) + 1)
     side_mm = _LABEL_WIDTH_MM / max(size.n_rows, size.n_columns)
     x_mm, y_mm, z_mm = upright_plane(PixelSpacing(side_mm, side_mm)).origin_mm
@@ -186,7 +186,7 @@ def _add_compression(dataset: Dataset, steps: Items[LossyStep]) -> None:
 
 
 def _decimal(value: float) -> str:
-    """A decimal string of at most 16 characters."""
+    """Format a decimal string of at most 16 characters."""
     return str(format_number_as_ds(float(value)))
 
 

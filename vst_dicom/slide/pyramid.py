@@ -10,6 +10,7 @@ from vst_dicom.dicom.uids import derive_uid
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing, SlidePlane
 from vst_dicom.slide.description import SlideDescription
+from vst_dicom.slide.description_rules import check_description
 
 UPRIGHT: Final = (0.0, 1.0, 0.0, 1.0, 0.0, 0.0)
 """Rows run along the long side of the glass, columns along its short side.
@@ -68,7 +69,7 @@ class PyramidPlan:
     Raises
     ------
     UsageError
-        If the frame size or the quality is out of range.
+        If the frame size, the quality or a value of the description is out of range.
     """
 
     description: SlideDescription
@@ -82,6 +83,7 @@ class PyramidPlan:
     icc_profile: bytes | None = None
 
     def __post_init__(self) -> None:
+        check_description(self.description)
         if self.frame_px % 16 or not 64 <= self.frame_px <= 2048:
             msg = f"a frame must be 64 to 2048 pixels wide, a multiple of 16, not {self.frame_px}"
             raise UsageError(msg)
@@ -108,8 +110,14 @@ class PyramidPlan:
         return grid.n_rows * grid.n_columns
 
     def level_plane(self, level: int) -> SlidePlane:
-        """Where a level lies: its pixels cover 2, 4, 8 … base pixels, so its first center moves inward."""
-        return self.plane.coarsened(MatrixSize(2**level, 2**level)) if level else self.plane
+        """Where a level lies.
+
+        All levels state the base level's origin, as scanners do, although the first pixel center moves inward as
+        pixels grow: wsidicom takes levels whose origins differ by more than 20 µm for different slides. Positions
+        are to be computed from the base level.
+        """
+        spacing = self.plane.spacing.scaled(2**level, 2**level)
+        return SlidePlane(self.plane.origin_mm, self.plane.orientation, spacing)
 
     @cached_property
     def identity(self) -> str:
@@ -123,9 +131,9 @@ class PyramidPlan:
         return self.description.study_instance_uid or derive_uid("study", self.identity)
 
     def slide_uid(self, kind: str) -> str:
-        """Identifier of the glass or the tissue: independent of how the pixels are encoded."""
+        """Derive an identifier of the glass or the tissue: independent of how the pixels are encoded."""
         return derive_uid(kind, self.identity)
 
     def image_uid(self, kind: str) -> str:
-        """Identifier of a series or an instance: other frames, quality or position make other objects."""
+        """Derive an identifier of a series or an instance: other frames, quality or position make other objects."""
         return derive_uid(kind, self.identity, repr((self.frame_px, self.jpeg_quality, astuple(self.plane))))

@@ -56,7 +56,7 @@ def add_specimen(dataset: Dataset, plan: PyramidPlan) -> None:
 
 
 def _preparation(plan: PyramidPlan) -> list[tuple[tuple[str, str, str], list[Dataset]]]:
-    """Processing type and content items of each step, in the order of the laboratory."""
+    """List processing type and content items of each step, in the order of the laboratory."""
     description = plan.description
     steps = []
     for substance, name in ((description.fixation, _FIXATIVE), (description.embedding, _EMBEDDING_MEDIUM)):

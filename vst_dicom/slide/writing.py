@@ -10,7 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
+import simplejpeg
 
 from vst_dicom.domain.errors import ResourceError, UsageError
 from vst_dicom.domain.geometry import MatrixSize, SlidePlane
@@ -169,8 +171,6 @@ class _Pyramid:
 
 def halve(image: RgbImage) -> RgbImage:
     """Average blocks of 2 x 2 pixels; at odd ends the last row and column count twice."""
-    import cv2
-
     n_rows, n_columns = image.shape[:2]
     if n_rows % 2 or n_columns % 2:
         image = np.pad(image, ((0, n_rows % 2), (0, n_columns % 2), (0, 0)), mode="edge")
@@ -180,8 +180,6 @@ def halve(image: RgbImage) -> RgbImage:
 
 def encode_jpeg(image: RgbImage, quality: int) -> bytes:
     """Encode as JPEG baseline, chroma 4:2:2: what YBR_FULL_422 says (PS3.3 C.7.6.3.1.2)."""
-    import simplejpeg
-
     return bytes(
         simplejpeg.encode_jpeg(
             np.ascontiguousarray(image), quality=quality, colorspace="RGB", colorsubsampling="422", fastdct=False
@@ -190,7 +188,7 @@ def encode_jpeg(image: RgbImage, quality: int) -> bytes:
 
 
 def _padded(image: RgbImage, side: int) -> RgbImage:
-    """A whole frame, glass beyond the matrix."""
+    """Fill a whole frame, with glass beyond the matrix."""
     if image.shape[:2] == (side, side):
         return image
     frame = np.full((side, side, 3), GLASS, dtype=np.uint8)
@@ -241,7 +239,7 @@ def _write_label(label: RgbImage, plan: PyramidPlan, folder: Path) -> None:
 
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
-    """A folder under another name that gets its own when all went well, and vanishes otherwise."""
+    """Give a folder under another name that gets its own when all went well, and vanishes otherwise."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         msg = f"{out} exists and is not an empty folder; choose another --out or empty it"
         raise UsageError(msg)
