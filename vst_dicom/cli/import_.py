@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vst_dicom.domain.errors import UsageError
-from vst_dicom.domain.geometry import PixelSpacing
 
 if TYPE_CHECKING:
+    from vst_dicom.domain.geometry import PixelSpacing
     from vst_dicom.slide.vendor import VendorSlide
 
 
@@ -120,8 +120,10 @@ def _progress_bar() -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _parse_spacing(text: str) -> PixelSpacing | None:
+def _parse_spacing(text: str) -> "PixelSpacing | None":
     """Read ``X`` or ``X,Y``: micrometers between columns, then between rows."""
+    from vst_dicom.domain.geometry import PixelSpacing  # noqa: PLC0415 - it loads NumPy
+
     if not text:
         return None
     try:
