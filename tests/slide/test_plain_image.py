@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from tests.slide.painted import paint
 from vst_dicom.domain.errors import DamagedInstanceError, PixelSpacingError, UnsupportedInstanceError
@@ -108,8 +108,6 @@ def test_orientation_in_exif_is_not_applied_but_said(tmp_path: Path) -> None:
 
 
 def test_embedded_color_profile_goes_into_the_header(tmp_path: Path) -> None:
-    from PIL import ImageCms
-
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     with open_vendor_slide(save(tmp_path / "a.png", icc_profile=profile), pixel_spacing=SPACING) as slide:
         path = slide.source.header.OpticalPathSequence[0]

@@ -52,11 +52,13 @@ def import_slide(  # noqa: PLR0917 - each is an option of the command line
 
     Example: vst-dicom import photo.jpg --out slide --pixel-spacing-um 0.688 --patient-id P1
     """
+    from vst_dicom.files import refuse_existing  # noqa: PLC0415
     from vst_dicom.slide.description import SlideDescription  # noqa: PLC0415 - --help answers at once
     from vst_dicom.slide.vendor import open_vendor_slide  # noqa: PLC0415
     from vst_dicom.slide.writing import write_planned_pyramid  # noqa: PLC0415
 
     started_s = time.monotonic()
+    refuse_existing(out)
     description = SlideDescription(
         patient_id=patient_id,
         patient_name=patient_name,
