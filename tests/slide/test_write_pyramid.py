@@ -1,19 +1,13 @@
 import errno
 import io
 import os
-import shutil
 import struct
-import subprocess
 import tracemalloc
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import openslide
 import pydicom
 import pytest
-import wsidicom
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,51 +15,19 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 
 from tests.slide.painted import PaintedSource, paint
+from tests.slide.written import DESCRIPTION, NOW, read_matrix, write, write_labeled
 from vst_dicom.domain.errors import DamagedInstanceError, ResourceError, UsageError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing, SlidePlane
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.slide import encapsulation
 from vst_dicom.slide.description import SlideDescription
 from vst_dicom.slide.pyramid import LossyStep, PyramidPlan, upright_plane
-from vst_dicom.slide.writing import halve, write_pyramid
-
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-DESCRIPTION = SlideDescription(
-    patient_id="P1",
-    patient_name="Doe^Jane",
-    patient_birth_date=date(1960, 2, 3),
-    patient_sex="F",
-    container_identifier="S26-1-A",
-    anatomy=("76752008", "Breast"),
-    fixation=("434162003", "Neutral Buffered Formalin"),
-    embedding=("311731000", "Paraffin wax"),
-    acquired=datetime(2026, 1, 1, 12, 0, 0),
-)
-
-
-def write(out: Path, source: PaintedSource | None = None, **options: Any) -> list[Path]:
-    arguments: dict[str, Any] = {"uid_seed": "seed", "now": NOW, "description": DESCRIPTION, **options}
-    return write_pyramid(source or PaintedSource(paint(301, 403)), out=out, **arguments)
-
-
-def read_matrix(path: Path) -> RgbImage:
-    """Decode each frame with Pillow and put it at its place."""
-    dataset = pydicom.dcmread(path)
-    rows, columns = dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns
-    height, width = dataset.Rows, dataset.Columns
-    n_across = -(-columns // width)
-    matrix = np.zeros((-(-rows // height) * height, n_across * width, 3), dtype=np.uint8)
-    for index, frame in enumerate(generate_frames(dataset.PixelData, number_of_frames=dataset.NumberOfFrames)):
-        y, x = index // n_across * height, index % n_across * width
-        matrix[y : y + height, x : x + width] = np.asarray(Image.open(io.BytesIO(frame)))
-    return matrix[:rows, :columns]
+from vst_dicom.slide.writing import halve
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A slide with a label, x and y spacing apart, both sides odd."""
-    source = PaintedSource(paint(1501, 2003), frame_px=500, spacing=PixelSpacing(0.0005, 0.0004))
-    return write(tmp_path_factory.mktemp("slide") / "out", source, label=paint(300, 401))
+    return write_labeled(tmp_path_factory.mktemp("slide") / "out")
 
 
 def test_levels_are_halved_rounding_up_until_one_frame_holds_the_slide() -> None:
@@ -361,52 +323,6 @@ def test_option_out_of_range_is_refused(tmp_path: Path, options: dict[str, int])
         write(tmp_path / "out", **options)
 
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
-def test_dciodvfy_finds_no_error(written: list[Path]) -> None:
-    for path in written:
-        answer = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
-        assert "VLWholeSlideMicroscopyImage" in answer.stderr
-        assert "Error" not in answer.stderr
-
-
-@pytest.mark.skipif(shutil.which("dcentvfy") is None, reason="dicom3tools is not installed")
-def test_dcentvfy_finds_the_series_consistent(written: list[Path]) -> None:
-    answer = subprocess.run(["dcentvfy", *map(str, written)], capture_output=True, text=True, check=False)
-
-    assert answer.stdout + answer.stderr == ""
-
-
-def test_openslide_reads_pixels_spacing_and_label(written: list[Path]) -> None:
-    with openslide.OpenSlide(written[0]) as slide:
-        assert slide.level_dimensions == ((2003, 1501), (1002, 751), (501, 376), (251, 188))
-        assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.4)
-        assert float(slide.properties["openslide.mpp-y"]) == pytest.approx(0.5)
-        assert slide.associated_images["label"].size == (401, 300)
-        found = np.asarray(slide.read_region((1800, 1400), 0, (203, 101)).convert("RGB"))
-    assert np.abs(found.astype(int) - paint(1501, 2003)[1400:, 1800:]).mean() < 1.5
-
-
-def test_wsidicom_takes_all_levels_for_one_slide(written: list[Path]) -> None:
-    with wsidicom.WsiDicom.open(written[0].parent) as slide:
-        assert len(slide.pyramids) == 1
-        assert [(level.size.width, level.size.height) for level in slide.pyramid] == [
-            (2003, 1501),
-            (1002, 751),
-            (501, 376),
-            (251, 188),
-        ]
-        found = np.asarray(slide.read_region((1800, 1400), 0, (203, 101)))
-    assert np.abs(found.astype(int) - paint(1501, 2003)[1400:, 1800:]).mean() < 1.5
-
-
-def test_coarse_levels_stay_in_one_pyramid_for_wsidicom(tmp_path: Path) -> None:
-    source = PaintedSource(paint(1100, 5000), frame_px=500, spacing=PixelSpacing.from_um(2.0))
-    write(tmp_path / "out", source, frame_px=64)
-
-    with wsidicom.WsiDicom.open(tmp_path / "out") as slide:
-        assert [len(pyramid) for pyramid in slide.pyramids] == [8]
 
 
 def test_color_profile_is_an_input_profile(written: list[Path]) -> None:
