@@ -1,7 +1,7 @@
 """Codes of the standard's dictionaries and of our own, and how a gene is coded.
 
 ``99VST`` is a private coding scheme (PS3.16 8.2: private designators begin with ``99``); what it needs beyond the
-standard's dictionaries stands in `OWN_CODES`. HGNC is a scheme registered with HL7, so its symbolic name may serve as
+standard's dictionaries stands here. HGNC is a scheme registered with HL7, so its symbolic name may serve as
 designator (PS3.16 8.1).
 """
 
@@ -64,11 +64,14 @@ OWN_SCHEME: Final = "99VST"
 PREDICTED_EXPRESSION: Final = Code("vst-0001", OWN_SCHEME, "Predicted mRNA expression (image-derived)")
 INFERRED_FROM_MORPHOLOGY: Final = Code("vst-0002", OWN_SCHEME, "Inferred from H&E morphology")
 GENE_SYMBOL: Final = Code("vst-0003", OWN_SCHEME, "Gene symbol without HGNC identifier")
+PERCENTILE_95: Final = Code("vst-0004", OWN_SCHEME, "95th percentile")
 HELD_OUT_CORRELATION: Final = Code("vst-0100", OWN_SCHEME, "Held-out correlation with measured expression")
 HELD_OUT_UNIT: Final = Code("vst-0101", OWN_SCHEME, "Unit held out")
 HELD_OUT_PATIENT: Final = Code("vst-0102", OWN_SCHEME, "Patients held out")
 HELD_OUT_SECTION: Final = Code("vst-0103", OWN_SCHEME, "Sections held out")
 NUMBER_HELD_OUT: Final = Code("vst-0104", OWN_SCHEME, "Number of units held out")
+HELD_OUT_LOWER: Final = Code("vst-0106", OWN_SCHEME, "Lower limit of its 95 % interval")
+HELD_OUT_UPPER: Final = Code("vst-0107", OWN_SCHEME, "Upper limit of its 95 % interval")
 DEPTH_ADJUSTED_CORRELATION: Final = Code("vst-0105", OWN_SCHEME, "Held-out correlation adjusted for depth")
 EVIDENCE: Final = Code("vst-0110", OWN_SCHEME, "Evidence for prediction")
 EVIDENCE_SUPPORTED: Final = Code("vst-0111", OWN_SCHEME, "Supported by patients kept apart from training")
@@ -77,29 +80,12 @@ HIGH_EXPRESSION_REGION: Final = Code("vst-0200", OWN_SCHEME, "Region of high pre
 TILE_IN_RANGE: Final = Code("vst-0201", OWN_SCHEME, "Tile with predicted expression in a range")
 REGION_THRESHOLD: Final = Code("vst-0202", OWN_SCHEME, "Least predicted expression of a tile of the region")
 NUMBER_OF_TILES: Final = Code("vst-0203", OWN_SCHEME, "Number of tiles")
+GENES_OVER_ALL_TISSUE: Final = Code("vst-0300", OWN_SCHEME, "Predicted expression over all tissue")
+GENE_OVER_ALL_TISSUE: Final = Code("vst-0301", OWN_SCHEME, "Predicted expression of a gene over all tissue")
+PARAMETER: Final = Code("vst-0302", OWN_SCHEME, "Parameter")
+WARNING: Final = Code("vst-0303", OWN_SCHEME, "Warning")
 INTENDED_USE: Final = Code("vst-0900", OWN_SCHEME, "Intended use")
 RESEARCH_USE: Final = Code("vst-0901", OWN_SCHEME, RESEARCH_USE_ONLY)
-
-OWN_CODES: Final = (
-    PREDICTED_EXPRESSION,
-    INFERRED_FROM_MORPHOLOGY,
-    GENE_SYMBOL,
-    HELD_OUT_CORRELATION,
-    HELD_OUT_UNIT,
-    HELD_OUT_PATIENT,
-    HELD_OUT_SECTION,
-    NUMBER_HELD_OUT,
-    DEPTH_ADJUSTED_CORRELATION,
-    EVIDENCE,
-    EVIDENCE_SUPPORTED,
-    EVIDENCE_EXPLORATORY,
-    HIGH_EXPRESSION_REGION,
-    TILE_IN_RANGE,
-    REGION_THRESHOLD,
-    NUMBER_OF_TILES,
-    INTENDED_USE,
-    RESEARCH_USE,
-)
 
 QUANTITY: Final = Code("246205007", "SCT", "Quantity")
 MEASUREMENT_METHOD: Final = Code("370129005", "SCT", "Measurement Method")
@@ -111,11 +97,17 @@ NO_UNITS: Final = Code("1", "UCUM", "no units")
 SQUARE_MILLIMETER: Final = Code("mm2", "UCUM", "mm2")
 AREA: Final = Code("42798000", "SCT", "Area")
 MEAN: Final = Code("373098007", "SCT", "Mean")
-MAXIMUM: Final = Code("56851009", "SCT", "Maximum")
 TISSUE: Final = Code("85756007", "SCT", "Tissue")
 SPATIAL_CONCEPT: Final = Code("309825002", "SCT", "Spatial and Relational Concept")
 LIGHT_MICROSCOPY: Final = Code("104157003", "SCT", "Light microscopy")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
+IMAGING_MEASUREMENT_REPORT: Final = Code("126000", "DCM", "Imaging Measurement Report")
+IMAGING_MEASUREMENTS: Final = Code("126010", "DCM", "Imaging Measurements")
+PROCEDURE_REPORTED: Final = Code("121058", "DCM", "Procedure Reported")
+COMMENT: Final = Code("121106", "DCM", "Comment")
+DEVICE: Final = Code("121007", "DCM", "Device")
+SPECIMEN: Final = Code("121027", "DCM", "Specimen")
+QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
 SEGMENTATION: Final = Code("113076", "DCM", "Segmentation")
 SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
 ACQUISITION_EQUIPMENT: Final = Code("109101", "DCM", "Acquisition Equipment")
@@ -141,7 +133,7 @@ def for_gene(concept: Code, gene: Gene, meaning: str) -> Code:
     Parameters
     ----------
     concept
-        One of `OWN_CODES`.
+        One of the concepts of our own scheme.
     gene
         Which gene.
     meaning
@@ -149,6 +141,11 @@ def for_gene(concept: Code, gene: Gene, meaning: str) -> Code:
     """
     digits = gene.hgnc_id.rpartition(":")[2] if gene.hgnc_id else hashlib.sha256(gene.symbol.encode()).hexdigest()
     return Code(f"{concept.value}.{digits}"[:MAX_CODE_VALUE], concept.scheme, meaning)
+
+
+def expression_of(gene: Gene) -> Code:
+    """Name the predicted expression of one gene as a quantity."""
+    return for_gene(PREDICTED_EXPRESSION, gene, f"Predicted {gene.symbol} mRNA expression")
 
 
 def coding_schemes() -> list[Dataset]:

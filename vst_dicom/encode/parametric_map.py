@@ -9,7 +9,6 @@ from pydicom.dataset import Dataset
 
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.expression import UNIT, Gene
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode import map_image
@@ -18,6 +17,8 @@ from vst_dicom.encode.provenance import (
     copy_lossy_compression,
     derivation,
     describe_content,
+    leave_laterality_unknown,
+    require_shown_genes,
     start_object,
 )
 
@@ -84,12 +85,7 @@ def encode_parametric_map(source: SourceSlide, result: SlideResult) -> Dataset:
         If the result has no gene to show.
     """
     genes, values = result.expression.genes, result.expression.values
-    if not genes:
-        msg = (
-            f"bundle {result.bundle.bundle_id} {result.bundle.version} has no gene that held-out evidence supports, "
-            "so there is nothing to map; choose another bundle or panel"
-        )
-        raise BundleError(msg)
+    require_shown_genes(result)
     dataset = start_object(source, result, PARAMETRIC_MAP)
     plane = map_image.place_map(dataset, source, result, frame_columns=result.grid.size.n_columns)
     describe_content(dataset, "HEATMAP")  # what older viewers look for
@@ -100,8 +96,7 @@ def encode_parametric_map(source: SourceSlide, result: SlideResult) -> Dataset:
     dataset.BurnedInAnnotation = "NO"
     dataset.RecognizableVisualFeatures = "NO"
     dataset.AcquisitionContextSequence = []
-    if "ContainerIdentifier" not in dataset:
-        dataset.Laterality = None  # asked of images that do not say that they show a specimen
+    leave_laterality_unknown(dataset)
     copy_lossy_compression(dataset, source)
     map_image.set_dimensions(dataset, source, result, (_LABEL, _MAPPING, "Gene"), PARAMETRIC_MAP.name)
     dataset.SharedFunctionalGroupsSequence = [_shared_groups(source, map_image.shared_groups(source, plane))]

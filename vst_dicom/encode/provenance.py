@@ -20,6 +20,7 @@ from vst_dicom.dicom.modules import (
 )
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.dicom.uids import derive_uid
+from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.expression import RESEARCH_USE_ONLY
 from vst_dicom.domain.result import BundleIdentity, SlideResult
 
@@ -67,6 +68,29 @@ ANNOTATIONS: Final = ResultKind(
 REPORT: Final = ResultKind(
     "report", "1.2.840.10008.5.1.4.1.1.88.34", "SR", 9004, "Predicted gene expression report, Research Use Only"
 )
+
+
+def require_shown_genes(result: SlideResult) -> None:
+    """Refuse a result without values, and one with values that may not leave the product.
+
+    Raises
+    ------
+    BundleError
+        If no gene of the bundle may be shown.
+    ValueError
+        If a gene that may not be shown is among the values or regions.
+    """
+    written = (*result.expression.genes, *(region.gene for region in result.regions))
+    hidden = sorted({panel_gene.gene.symbol for panel_gene in written if not panel_gene.shown})
+    if hidden:
+        msg = f"genes that evidence does not support must not be written: {', '.join(hidden)}"
+        raise ValueError(msg)
+    if not result.expression.genes:
+        msg = (
+            f"bundle {result.bundle.bundle_id} {result.bundle.version} has no gene that held-out evidence supports, "
+            "so there is nothing to map; choose another bundle or panel"
+        )
+        raise BundleError(msg)
 
 
 def plain(text: str, limit: int = codes.MAX_LONG_STRING) -> str:
@@ -177,12 +201,19 @@ def derivation(source: SourceSlide, how: codes.Code) -> Dataset:
     return item
 
 
+def leave_laterality_unknown(dataset: Dataset) -> None:
+    """Add an empty Laterality (0020,0060), which is asked of series that do not say that they show a specimen."""
+    if "ContainerIdentifier" not in dataset:
+        dataset.Laterality = None
+
+
 def copy_lossy_compression(dataset: Dataset, source: SourceSlide) -> None:
     """Carry on that the slide was compressed with loss, which a derived image may not forget (PS3.3 C.7.6.1.1.5)."""
     header = source.header
-    dataset.LossyImageCompression = "00"
-    if header.get("LossyImageCompression") == "01" and header.get("LossyImageCompressionRatio"):
-        _copy(header, dataset, ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"))
+    dataset.LossyImageCompression = header.get("LossyImageCompression") or "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if dataset.LossyImageCompression == "01" and header.get(keyword):
+            _copy(header, dataset, (keyword,))
 
 
 def _copy(header: Dataset, dataset: Dataset, keywords: tuple[str, ...]) -> None:

@@ -9,8 +9,9 @@ from pydicom.dataset import Dataset
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import PanelGene
-from vst_dicom.domain.result import Region, SlideResult
+from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode import colors, map_image
+from vst_dicom.encode.outlines import regions_by_gene
 from vst_dicom.encode.provenance import (
     SEGMENTATION,
     algorithm_identification,
@@ -85,14 +86,6 @@ def encode_segmentation(source: SourceSlide, result: SlideResult) -> Dataset:
     packed = np.packbits(masks, bitorder="little").tobytes()
     dataset.add_new(0x7FE00010, "OB", packed + b"\0" * (len(packed) % 2))
     return dataset
-
-
-def regions_by_gene(result: SlideResult) -> list[tuple[PanelGene, list[Region]]]:
-    """Regions of each gene that has any, in the order in which genes first appear."""
-    groups: dict[str, tuple[PanelGene, list[Region]]] = {}
-    for region in result.regions:
-        groups.setdefault(region.gene.gene.symbol, (region.gene, []))[1].append(region)
-    return list(groups.values())
 
 
 def segment_masks(result: SlideResult) -> NDArray[np.bool_]:
