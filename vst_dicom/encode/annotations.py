@@ -38,8 +38,8 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     """Encode tiles as colored rectangles, by quintile of predicted expression, and regions as polygons.
 
     Viewers color annotations by group, not by value; so each gene's tiles are split into quintiles, and these into
-    groups of at most `MAX_ITEMS`. Every tile carries its predicted value, the tiles of the first gene those of all
-    shown genes. Coordinates are three-dimensional, in millimeters in the slide's frame of reference.
+    groups of at most `MAX_ITEMS`. Every rectangle carries the predicted value of its gene. Coordinates are three-dimensional, in millimeters in the slide's frame of reference: with
+    two-dimensional ones ``dciodvfy`` reports an error in every group.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     dataset.ReferencedImageSequence = [reference(instance) for instance in source.instances]
     dataset.ReferencedSeriesSequence = [referenced_series(source)]
     groups = []
-    for rank, index in enumerate(_choose(result, genes)):
-        groups += _tile_groups(source, result, index, with_all_genes=rank == 0)
+    for index in _choose(result, genes):
+        groups += _tile_groups(source, result, index)
     for rank, (gene, regions) in enumerate(regions_by_gene(result)):
         groups.append(_region_group(source, result, gene, regions, colors.REGIONS[rank % len(colors.REGIONS)]))
     for number, group in enumerate(groups, start=1):
@@ -95,10 +95,9 @@ def _choose(result: SlideResult, symbols: Sequence[str] | None) -> list[int]:
     return [columns[symbol] for symbol in dict.fromkeys(symbols)]
 
 
-def _tile_groups(source: SourceSlide, result: SlideResult, index: int, *, with_all_genes: bool) -> list[Dataset]:
+def _tile_groups(source: SourceSlide, result: SlideResult, index: int) -> list[Dataset]:
     panel_gene, values = result.expression.genes[index], result.expression.values[:, index]
     symbol = panel_gene.gene.symbol
-    measured = range(len(result.expression.genes)) if with_all_genes else [index]
     corners = corners_to_slide_mm(source.plane, tile_corners_px(result.grid))
     groups = []
     for quintile, tiles in enumerate(quintiles(values), start=1):
@@ -114,12 +113,7 @@ def _tile_groups(source: SourceSlide, result: SlideResult, index: int, *, with_a
             group.GraphicType = "RECTANGLE"
             _set_points(group, corners.reshape(-1, 4, 3)[part].reshape(-1, 3), len(part))
             group.MeasurementsSequence = [
-                _measurements(
-                    codes.expression_of(result.expression.genes[gene].gene),
-                    codes.UNIT_OF_EXPRESSION,
-                    result.expression.values[part, gene],
-                )
-                for gene in measured
+                _measurements(codes.expression_of(panel_gene.gene), codes.UNIT_OF_EXPRESSION, values[part])
             ]
             groups.append(group)
     return groups

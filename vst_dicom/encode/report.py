@@ -114,16 +114,19 @@ def _observation_context(source: SourceSlide, bundle: BundleIdentity) -> sr.Obse
 
 
 def _subject(header: Dataset) -> sr.SubjectContext | None:
-    """Name the specimen (TID 1009); None where the slide does not identify exactly one."""
-    specimens = header.get("SpecimenDescriptionSequence") or ()
+    """Name the specimen (TID 1009); None where the slide does not fully identify exactly one.
+
+    Half a subject is worse than none: a viewer passes over a report without subject, but fails on one that lacks
+    an identifier.
+    """
+    specimens = list(header.get("SpecimenDescriptionSequence") or [])
     container = header.get("ContainerIdentifier")
-    if len(specimens) != 1 or not container or not specimens[0].get("SpecimenUID"):
+    if len(specimens) != 1 or not container:
         return None
-    context = sr.SubjectContextSpecimen(
-        uid=str(specimens[0].SpecimenUID),
-        identifier=specimens[0].get("SpecimenIdentifier") or None,
-        container_identifier=str(container),
-    )
+    uid, identifier = specimens[0].get("SpecimenUID"), specimens[0].get("SpecimenIdentifier")
+    if not uid or not identifier:
+        return None
+    context = sr.SubjectContextSpecimen(str(uid), str(identifier), str(container))
     return sr.SubjectContext(_concept(codes.SPECIMEN), context)
 
 
