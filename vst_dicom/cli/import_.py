@@ -26,7 +26,7 @@ class Stain(StrEnum):
     NONE = "none"
 
 
-def import_slide(  # noqa: PLR0917 - each is an option of the command line
+def import_slide(
     slide: Annotated[
         Path, typer.Argument(help="A vendor's slide (.svs, .ndpi, .mrxs, .tif …) or a JPEG, PNG or TIFF.")
     ],
@@ -52,10 +52,10 @@ def import_slide(  # noqa: PLR0917 - each is an option of the command line
 
     Example: vst-dicom import photo.jpg --out slide --pixel-spacing-um 0.688 --patient-id P1
     """
-    from vst_dicom.files import refuse_existing  # noqa: PLC0415
-    from vst_dicom.slide.description import SlideDescription  # noqa: PLC0415 - --help answers at once
-    from vst_dicom.slide.vendor import open_vendor_slide  # noqa: PLC0415
-    from vst_dicom.slide.writing import write_planned_pyramid  # noqa: PLC0415
+    from vst_dicom.files import refuse_existing
+    from vst_dicom.slide.description import SlideDescription
+    from vst_dicom.slide.vendor import open_vendor_slide
+    from vst_dicom.slide.writing import write_planned_pyramid
 
     started_s = time.monotonic()
     refuse_existing(out)
@@ -114,8 +114,8 @@ def _progress_bar() -> Iterator[Callable[[int, int], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Writing frames", total=None)
@@ -124,7 +124,7 @@ def _progress_bar() -> Iterator[Callable[[int, int], None] | None]:
 
 def _parse_spacing(text: str) -> "PixelSpacing | None":
     """Read ``X`` or ``X,Y``: micrometers between columns, then between rows."""
-    from vst_dicom.domain.geometry import PixelSpacing  # noqa: PLC0415 - it loads NumPy
+    from vst_dicom.domain.geometry import PixelSpacing
 
     if not text:
         return None

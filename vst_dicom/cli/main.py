@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vst_dicom import __version__
-from vst_dicom.cli import demo, failures, predict
+from vst_dicom.cli import demo, failures, import_, predict
 from vst_dicom.domain.errors import ResourceError, VstDicomError
 from vst_dicom.domain.expression import RESEARCH_USE_ONLY
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.run_demo)
 app.command("predict")(predict.predict)
+app.command("import")(import_.import_slide)
 
 
 def _print_version(wanted: bool) -> None:
@@ -45,9 +46,10 @@ def run() -> None:
     try:
         app()
     except VstDicomError as error:
-        failures.report(error)
-        sys.exit(failures.exit_code(error))
+        failure = error
     except MemoryError:
-        error = ResourceError("memory ran out; choose a smaller --batch-size or a machine with more memory")
-        failures.report(error)
-        sys.exit(failures.exit_code(error))
+        failure = ResourceError("memory ran out; choose a smaller --batch-size or a machine with more memory")
+    else:
+        return
+    failures.report(failure)
+    sys.exit(failures.exit_code(failure))

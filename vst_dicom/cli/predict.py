@@ -63,6 +63,7 @@ def predict(
     from vst_dicom.predict.bundle import DEFAULT_BUNDLE, load_bundle
     from vst_dicom.predict.predictor import Predictor
     from vst_dicom.slide.finding import find_slides
+    from vst_dicom.slide.opening import open_found_slide
 
     spacing = parse_spacing(pixel_spacing_um)
     choices = _choices(genes, formats, overwrite)
@@ -72,7 +73,12 @@ def predict(
     for files in slides:
         try:
             with (
-                files.open(spacing, optical_path or None, focal_plane - 1 if focal_plane else None) as slide,
+                open_found_slide(
+                    files,
+                    pixel_spacing=spacing,
+                    optical_path=optical_path or None,
+                    focal_plane=focal_plane - 1 if focal_plane else None,
+                ) as slide,
                 stage_progress() as progress,
             ):
                 outcome = predict_slide(slide, predictor, out, choices, progress)
