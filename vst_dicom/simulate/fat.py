@@ -6,11 +6,10 @@ from numpy.typing import NDArray
 
 from vst_dicom.simulate.noise import scatter
 from vst_dicom.simulate.regions import TissueLayout
-from vst_dicom.simulate.window import Window
+from vst_dicom.simulate.window import SUBPIXEL_BITS, Window
 
 _CELL_UM = 64.0
 _REACH_UM = 4 * _CELL_UM
-_SUBPIXEL_BITS = 6
 
 
 class Adipocytes:
@@ -29,7 +28,7 @@ class Adipocytes:
         self._layout = layout
 
     def outlines_um(self, window: Window) -> list[NDArray[np.float64]]:
-        """Rounded outlines of all fat cells that may touch the window, each y, x in micrometers, shape ``(n, 2)``."""
+        """Find all fat cells that may touch the window: rounded outlines, y, x in micrometers, each ``(n, 2)``."""
         from scipy.spatial import Voronoi  # noqa: PLC0415 - only slides with fat in view pay for it
 
         points = scatter(self._seed, "adipocytes", _CELL_UM, 0.85, window.box_um(_REACH_UM))
@@ -51,21 +50,16 @@ class Adipocytes:
         return outlines
 
     def paint(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-        """The empty insides of the fat cells and their membranes, each 0 to 255 per pixel; None where no fat is."""
+        """Draw the empty insides of the fat cells and their membranes, 0 to 255 per pixel; None where no fat is."""
         outlines = self.outlines_um(window)
         if not outlines:
             return None
-        step = np.array([window.spacing.row_um, window.spacing.column_um])
-        corner = np.array([window.top, window.left])
-        polygons = [
-            np.rint((outline / step - corner - 0.5)[:, ::-1] * 2**_SUBPIXEL_BITS).astype(np.int32)
-            for outline in outlines
-        ]
+        polygons = [window.polygon(outline) for outline in outlines]
         inside = np.zeros((window.size.n_rows, window.size.n_columns), dtype=np.uint8)
         membrane = np.zeros_like(inside)
-        cv2.fillPoly(inside, polygons, 255, lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
-        thickness = max(1, round(0.8 / float(step.mean())))
-        cv2.polylines(membrane, polygons, True, 255, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+        cv2.fillPoly(inside, polygons, 255, lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS)
+        thickness = max(1, round(0.8 / float(np.sqrt(window.spacing.row_um * window.spacing.column_um))))
+        cv2.polylines(membrane, polygons, True, 255, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
         return inside, membrane
 
 
@@ -78,4 +72,5 @@ def _rounded(corners: NDArray[np.float64], gap_um: float) -> NDArray[np.float64]
         )
     middle = corners.mean(axis=0)
     radius = np.hypot(*(corners - middle).T).mean()
-    return middle + (corners - middle) * (1 - gap_um / radius)
+    rounded: NDArray[np.float64] = middle + (corners - middle) * (1 - gap_um / radius)
+    return rounded

@@ -3,6 +3,7 @@
 import hashlib
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from vst_dicom.domain.pixels import RgbImage
 
@@ -28,8 +29,6 @@ def draw_label(patient_name: str, identifier: str) -> RgbImage:
     RgbImage
         416 x 416 pixels.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     picture = Image.new("RGB", (_SIDE_PX, _SIDE_PX), _PAPER)
     pen = ImageDraw.Draw(picture)
     family, _, given = patient_name.partition("^")

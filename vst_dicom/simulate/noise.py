@@ -75,7 +75,7 @@ class SmoothNoise:
 
 
 def _spline_weights(position: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The four knots around each position and their weights, both of shape ``(n, 4)``."""
+    """Find the four knots around each position and their weights, both of shape ``(n, 4)``."""
     whole = np.floor(position).astype(np.int64)
     t = position - whole
     weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
@@ -117,8 +117,8 @@ def scatter(
         row and column of the cell.
     """
     top, left, bottom, right = (int(np.floor(edge / cell_um)) for edge in box_um)
-    rows, columns = np.meshgrid(np.arange(top, bottom + 1), np.arange(left, right + 1), indexing="ij")
-    rows, columns = rows.ravel(), columns.ravel()
+    cells = np.indices((bottom - top + 1, right - left + 1)).reshape(2, -1)
+    rows, columns = cells[0] + top, cells[1] + left
     chance = _hash_uniform(rows, columns, zlib.crc32(name.encode()) ^ (seed * 0x9E3779B1), 6)
     return ScatteredPoints(
         y_um=(rows + 0.5 + (chance[:, 0] - 0.5) * jitter) * cell_um,

@@ -37,7 +37,7 @@ class RegionFields:
     fat: NDArray[np.float32]
 
     def labels(self) -> NDArray[np.uint8]:
-        """The region of each position; fat goes before lymphoid, that before tumor, the rest is stroma."""
+        """Name the region of each position; fat goes before lymphoid, that before tumor, the rest is stroma."""
         labels = np.full(self.tissue.shape, Region.STROMA, dtype=np.uint8)
         labels[self.tumor > 0] = Region.TUMOR
         labels[self.lymphoid > 0] = Region.LYMPHOID
@@ -69,16 +69,22 @@ class TissueLayout:
     def __init__(self, extent_um: tuple[float, float], seed: int) -> None:
         self._height, self._width = extent_um
         self._short = min(extent_um)
-        size = float(np.clip(self._short / 2500, 0.3, 1.0))
+        size = self._scale = float(np.clip(self._short / 2500, 0.3, 1.0))
         self._nest_um = 125 * size
 
         def noise(name: str, scale_um: float) -> SmoothNoise:
             return SmoothNoise(seed, name, scale_um)
 
         self._outline = (noise("outline", self._short / 3.2), noise("outline bays", min(self._short / 11, 260.0)))
-        self._edge = (noise("edge", 32 * size), noise("edge fibers", 7))
-        self._tumor_zone = noise("tumor zone", min(self._short / 3.5, 1600.0))
-        self._nests = (noise("nests", self._nest_um), noise("nest edges", self._nest_um / 3.2), noise("cells", 12))
+        self._edge = (noise("edge", 75 * size), noise("edge tufts", 21), noise("edge fibers", 6))
+        zone_um = min(self._short / 3.5, 1600.0)
+        self._tumor_zone = (noise("tumor zone", zone_um), noise("tumor bays", 0.62 * zone_um))
+        self._nests = (
+            noise("nests", self._nest_um),
+            noise("nests between", 0.69 * self._nest_um),
+            noise("nest edges", 0.37 * self._nest_um),
+            noise("cells", 12),
+        )
         self._lymph = (noise("lymphoid", 120 * size), noise("lymphoid edges", 30))
         self._fat = (noise("fat", min(self._short / 4, 900.0)), noise("fat lobules", 160 * size))
         angle = make_rng(seed, "fat side").uniform(0, 2 * np.pi)
@@ -98,12 +104,14 @@ class TissueLayout:
         v = (y_um / self._height - 0.5).astype(np.float32)
         u = (x_um / self._width - 0.5).astype(np.float32)
         radius = (np.abs(u / 0.43) ** 3 + np.abs(v / 0.43) ** 3) ** np.float32(1 / 3)
-        to_margin = (0.485 - np.maximum(np.abs(u), np.abs(v))) * 2
         body = 1 - radius + 0.11 * of(self._outline[0]) + 0.05 * of(self._outline[1])
-        tissue = np.minimum(body, to_margin) * np.float32(0.43 * self._short)
-        tissue = tissue + 6 * of(self._edge[0]) + 1.6 * of(self._edge[1])
-        tumor = 0.6 * of(self._tumor_zone) + of(self._nests[0]) + 0.45 * of(self._nests[1])
-        tumor = (tumor - self._limits["tumor"]) * np.float32(0.75 * self._nest_um) + 1.5 * of(self._nests[2])
+        tissue = body * np.float32(0.43 * self._short) + 11 * self._scale * of(self._edge[0])
+        tissue = tissue + 4.5 * of(self._edge[1]) + 2.6 * of(self._edge[2])
+        to_glass = (0.48 - np.maximum(np.abs(u), np.abs(v))) * np.float32(self._short)
+        tissue = np.minimum(tissue, to_glass)
+        tumor = 0.42 * of(self._tumor_zone[0]) + 0.38 * of(self._tumor_zone[1])
+        tumor = tumor + 0.75 * of(self._nests[0]) + 0.72 * of(self._nests[1]) + 0.3 * of(self._nests[2])
+        tumor = (tumor - self._limits["tumor"]) * np.float32(0.75 * self._nest_um) + 1.5 * of(self._nests[3])
         lymphoid = of(self._lymph[0]) + 0.3 * of(self._lymph[1]) - 0.004 * np.abs(tumor + 30)
         lymphoid = (lymphoid - self._limits["lymphoid"]) * np.float32(90)
         side = (v * self._fat_side[0] + u * self._fat_side[1]) * np.float32(5)
@@ -153,5 +161,5 @@ def map_regions(layout: TissueLayout, size: MatrixSize, spacing: PixelSpacing) -
     """
     n_rows = int(np.ceil(size.n_rows * spacing.row_um / TRUTH_PIXEL_UM))
     n_columns = int(np.ceil(size.n_columns * spacing.column_um / TRUTH_PIXEL_UM))
-    y_um, x_um = ((np.arange(n) + 0.5) * TRUTH_PIXEL_UM for n in (n_rows, n_columns))
+    y_um, x_um = np.arange(0.5, n_rows) * TRUTH_PIXEL_UM, np.arange(0.5, n_columns) * TRUTH_PIXEL_UM
     return RegionMap(layout.on_grid(y_um, x_um).labels(), PixelSpacing.from_um(TRUTH_PIXEL_UM))

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from typing import Final
 
+import cv2
 import numpy as np
 
 from vst_dicom.domain.errors import UsageError
@@ -75,20 +76,17 @@ class SimulatedSlide:
         return (self._level,)
 
     def region_map(self) -> RegionMap:
-        """The truth about this slide."""
+        """Say which region every place of this slide belongs to."""
         return map_regions(self._layout, self._level.size, self._level.spacing)
 
-    def read_frame(self, level: int, frame_row: int, frame_column: int, reduce: int = 1) -> RgbImage:
+    def read_frame(self, level: int, frame_row: int, frame_column: int, reduce: int = 1) -> RgbImage:  # noqa: ARG002 - one level
         """Paint one frame, see `vst_dicom.domain.pixels.PixelSource`."""
         frame = self._level.frame_size
         image = self._cut(frame_row * frame.n_rows, frame_column * frame.n_columns, frame)
         if reduce == 1:
             return image
-        import cv2  # noqa: PLC0415
-
         small = (frame.n_columns // reduce, frame.n_rows // reduce)
-        reduced: RgbImage = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-        return reduced
+        return np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
     def _cut(self, top: int, left: int, frame: MatrixSize) -> RgbImage:
         image: RgbImage = np.full((frame.n_rows, frame.n_columns, 3), GLASS, dtype=np.uint8)

@@ -56,7 +56,7 @@ class Scanner:
         Standard deviation of the sensor's noise, in steps of 8-bit color.
     """
 
-    def __init__(self, seed: int, blur_px: float = 0.55, noise: float = 1.3) -> None:
+    def __init__(self, seed: int, blur_px: float = 0.6, noise: float = 1.3) -> None:
         self._blur_px = blur_px
         grain = np.rint(make_rng(seed, "sensor").normal(0, noise, (_GRAIN_PX, _GRAIN_PX, 3)))
         self._brighter = np.clip(grain, 0, 255).astype(np.uint8)
@@ -76,7 +76,7 @@ class Scanner:
             Row and column of the first pixel in the total pixel matrix; they place the noise.
         """
         log_light = cv2.transform(cv2.merge([hematoxylin, eosin]), self._matrix)
-        image: RgbImage = cv2.convertScaleAbs(cv2.exp(log_light, dst=log_light))
+        image: RgbImage = np.asarray(cv2.convertScaleAbs(cv2.exp(log_light, dst=log_light)), dtype=np.uint8)
         if self._blur_px > 0:
             cv2.GaussianBlur(image, (3, 3), self._blur_px, dst=image, borderType=cv2.BORDER_REPLICATE)
         return self._expose(image, top, left)

@@ -7,20 +7,22 @@ from numpy.typing import NDArray
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.simulate import nuclei
 from vst_dicom.simulate.fat import Adipocytes
-from vst_dicom.simulate.noise import SmoothNoise, scatter
+from vst_dicom.simulate.noise import SmoothNoise, make_rng, scatter
 from vst_dicom.simulate.regions import RegionFields, TissueLayout
 from vst_dicom.simulate.stain import DyeAmount
 from vst_dicom.simulate.stroma import Stroma
 from vst_dicom.simulate.tumor import Tumor
-from vst_dicom.simulate.window import LatticeLookup, Window
+from vst_dicom.simulate.vessels import Vessels
+from vst_dicom.simulate.window import LARGEST_PX, LatticeLookup, Window
 
 Plane = NDArray[np.float32]
 
 MARGIN_UM = 24.0
 """Nothing that is painted reaches further than this from the place that decides about it (fat cells apart)."""
 
-_STROMA_CELL_UM = 15.0
-_LYMPHOID_CELL_UM = 7.2
+_GRAIN_PX = 512
+_STROMA_CELL_UM = 14.0
+_LYMPHOID_CELL_UM = 6.6
 
 
 class TissuePainter:
@@ -45,12 +47,16 @@ class TissuePainter:
         self._stroma = Stroma(seed, spacing)
         self._tumor = Tumor(seed, spacing)
         self._fat = Adipocytes(seed, layout)
-        self._lymphocyte_stamps = nuclei.StampBook(seed, "lymphocytes", nuclei.LYMPHOCYTE, spacing)
-        self._spindle_stamps = nuclei.StampBook(seed, "spindles", nuclei.SPINDLE, spacing)
+        self._vessels = Vessels(seed, layout, spacing)
+        self._lymphocyte_stamps = nuclei.stamp_book(nuclei.LYMPHOCYTE, spacing)
+        self._spindle_stamps = nuclei.stamp_book(nuclei.SPINDLE, spacing)
         self._cellularity = SmoothNoise(seed, "cellularity", 130)
         self._inflammation = SmoothNoise(seed, "inflammation", 170)
         self._ground = SmoothNoise(seed, "ground substance", 90)
         self._thickness = (SmoothNoise(seed, "thickness", 900), SmoothNoise(seed, "thickness fine", 160))
+        grain = make_rng(seed, "grain").standard_normal((_GRAIN_PX, _GRAIN_PX)).astype(np.float32)
+        grain = 1 + np.float32(0.22) * cv2.GaussianBlur(grain, (0, 0), 0.7, borderType=cv2.BORDER_REFLECT_101)
+        self._grain = np.pad(grain, (0, LARGEST_PX), mode="wrap")
         self._hue = SmoothNoise(seed, "hue", 1300)
 
     def paint(self, window: Window) -> tuple[Plane, Plane] | None:
@@ -67,10 +73,14 @@ class TissuePainter:
         hematoxylin, eosin = window.enlarge(hematoxylin), window.enlarge(eosin)
         empty = self._paint_fat(window, fields, hematoxylin, eosin)
         chromatin = np.zeros_like(eosin)
+        hollow = self._vessels.paint(window, hematoxylin, eosin, chromatin)
+        if hollow is not None:
+            empty = hollow if empty is None else np.maximum(empty, hollow)
         if cells is not None:
             self._tumor.press(cells, chromatin)
         self._press_spindles(window, fields, directions, chromatin, empty)
         self._press_lymphocytes(window, fields, chromatin, empty)
+        self._add_grain(window, hematoxylin, eosin)
         nucleus = np.minimum(chromatin * np.float32(2.6), np.float32(1))
         hematoxylin *= 1 - nucleus
         hematoxylin += chromatin
@@ -100,7 +110,7 @@ class TissuePainter:
         if fat is None:
             return None
         empty, membrane = fat
-        rest = cv2.multiply(255 - empty, 1 / 255, dtype=cv2.CV_32F)
+        rest = (255 - empty).astype(np.float32) * np.float32(1 / 255)
         hematoxylin *= rest
         eosin *= rest
         eosin += (1 - rest) * np.float32(0.012)
@@ -141,6 +151,13 @@ class TissuePainter:
         stamps = self._lymphocyte_stamps.choose(points.chance[keep, 0])
         nuclei.press(chromatin, rows[keep], columns[keep], stamps)
 
+    def _add_grain(self, window: Window, *planes: Plane) -> None:
+        """Roughen what lies between the nuclei, pixel by pixel, in place."""
+        top, left = window.top % _GRAIN_PX, window.left % _GRAIN_PX
+        grain = self._grain[top : top + window.size.n_rows, left : left + window.size.n_columns]
+        for plane in planes:
+            np.multiply(plane, grain, out=plane)
+
     def _finish(self, window: Window, fields: RegionFields, hematoxylin: Plane, eosin: Plane) -> None:
         """Cut the edge of the tissue and vary the thickness of the section and the strength of the dyes."""
         y, x = window.y_um(), window.x_um()
@@ -149,14 +166,15 @@ class TissuePainter:
         hue = 0.05 * self._hue.on_grid(y, x)
         cut = np.clip(window.enlarge(fields.tissue) / np.float32(1.6) + 0.5, 0, 1) if fields.tissue.min() < 12 else None
         for plane, dye, shift in ((hematoxylin, self._dyes.hematoxylin, hue), (eosin, self._dyes.eosin, -hue)):
-            plane *= window.enlarge((np.clip(thickness + shift, 0.4, 1.8) * dye).astype(np.float32))
+            strength = window.enlarge((np.clip(thickness + shift, 0.4, 1.8) * dye).astype(np.float32))
             if cut is not None:
-                plane *= cut
+                strength *= cut
+            np.multiply(plane, strength, out=plane)
 
 
 def _keep_solid(
     keep: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64], empty: NDArray[np.uint8] | None
 ) -> None:
-    """Drop the points that lie in fat cells, in place."""
+    """Drop the points that lie in fat cells or vessels, in place."""
     if empty is not None:
         keep[keep] = empty[rows[keep], columns[keep]] < 40

@@ -33,7 +33,7 @@ class TumorCells:
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
     chance: NDArray[np.float64]
-    lumen_um: NDArray[np.float32]
+    lumen_um: NDArray[np.floating]
 
 
 class Tumor:
@@ -50,7 +50,7 @@ class Tumor:
     def __init__(self, seed: int, spacing: PixelSpacing) -> None:
         self._seed = seed
         self._pixel_um = float(np.sqrt(spacing.row_um * spacing.column_um))
-        self._stamps = nuclei.StampBook(seed, "tumor", nuclei.TUMOR, spacing)
+        self._stamps = nuclei.stamp_book(nuclei.TUMOR, spacing)
         self._lumen = (SmoothNoise(seed, "lumen", 24), SmoothNoise(seed, "glands", 420))
         self._grain = (SmoothNoise(seed, "cytoplasm", 3.5), SmoothNoise(seed, "cytoplasm tone", 60))
         self._retraction = SmoothNoise(seed, "retraction", 110)
@@ -59,7 +59,7 @@ class Tumor:
         """Place the cells; None where there are none."""
         y, x = window.y_um(), window.x_um()
         lumen = self._lumen[0].on_grid(y, x) + 0.35 * self._lumen[1].on_grid(y, x) - 1.85
-        lumen = np.minimum(lumen * 30, fields.tumor - 22)
+        lumen = np.minimum(lumen * 30, np.minimum(fields.tumor - 22, -4 - fields.lymphoid))
         points = scatter(self._seed, "tumor cells", _CELL_UM, 0.85, window.box_um(0))
         rows, columns = window.pixels(points.y_um, points.x_um)
         keep = window.inside(rows, columns)

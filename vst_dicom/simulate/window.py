@@ -10,6 +10,11 @@ from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 
 LATTICE_PX = 4
 """Smooth fields are computed at every fourth pixel and interpolated."""
+LARGEST_PX = 1536
+"""No window has more rows or columns; periodic tiles are kept with this much repeated."""
+
+SUBPIXEL_BITS = 6
+"""Outlines are drawn at a 64th of a pixel."""
 
 
 def choose_fine_step(spacing: PixelSpacing) -> int:
@@ -73,13 +78,19 @@ class Window:
         answer &= (rows < self.size.n_rows) & (columns < self.size.n_columns)
         return answer
 
-    def enlarge(self, lattice: NDArray[np.float32], step_px: int = 1) -> NDArray[np.float32]:
+    def polygon(self, outline_um: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Corners x, y of an outline given as y, x, in the fixed-point pixels that OpenCV draws, shape ``(n, 2)``."""
+        pixels = outline_um / (self.spacing.row_um, self.spacing.column_um) - (self.top, self.left) - 0.5
+        corners: NDArray[np.int32] = np.rint(pixels[:, ::-1] * 2**SUBPIXEL_BITS).astype(np.int32)
+        return corners
+
+    def enlarge(self, lattice: NDArray[np.floating], step_px: int = 1) -> NDArray[np.float32]:
         """Bring a field from a lattice to a finer one, by default to all pixels."""
         n_rows, n_columns = self.size.n_rows // step_px, self.size.n_columns // step_px
         if lattice.shape == (n_rows, n_columns):
-            return lattice.copy()
-        finer: NDArray[np.float32] = cv2.resize(lattice, (n_columns, n_rows), interpolation=cv2.INTER_LINEAR)
-        return finer
+            return lattice.astype(np.float32)
+        finer = cv2.resize(lattice.astype(np.float32, copy=False), (n_columns, n_rows), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(finer, dtype=np.float32)
 
 
 class LatticeLookup:
@@ -97,7 +108,7 @@ class LatticeLookup:
         self._rows = np.where(inside, rows, 0) // LATTICE_PX
         self._columns = np.where(inside, columns, 0) // LATTICE_PX
 
-    def __call__(self, lattice: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, lattice: NDArray[np.floating]) -> NDArray[np.float64]:
         """Values of the field, shape ``(n,)``."""
-        values: NDArray[np.float32] = lattice[self._rows, self._columns]
+        values: NDArray[np.float64] = lattice[self._rows, self._columns].astype(np.float64)
         return values

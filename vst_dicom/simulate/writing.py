@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from PIL import Image
+
 from vst_dicom import __version__
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
@@ -114,6 +116,7 @@ def write_simulated_slide(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         msg = f"{out} exists and is not an empty folder; choose another --out or empty it"
         raise UsageError(msg)
+    existed = out.exists()
     slide = SimulatedSlide(recipe.size, recipe.spacing, recipe.seed, MatrixSize(BLOCK_PX, BLOCK_PX), recipe.stain)
     instances = write_pyramid(
         slide,
@@ -133,6 +136,8 @@ def write_simulated_slide(
         written.truth_picture.unlink(missing_ok=True)
         written.truth_facts.unlink(missing_ok=True)
         shutil.rmtree(out / "slide", ignore_errors=True)
+        if not existed:
+            out.rmdir()
         raise
     return written
 
@@ -160,8 +165,6 @@ def describe(recipe: SlideRecipe) -> SlideDescription:
 
 
 def _write_truth(truth: RegionMap, recipe: SlideRecipe, written: WrittenSlide) -> None:
-    from PIL import Image
-
     picture = Image.fromarray(truth.labels, mode="P")
     picture.putpalette([value for region in Region for value in _TRUTH_COLORS[region]])
     picture.save(written.truth_picture)
