@@ -105,7 +105,7 @@ class Wsi:
     offsets: str = "basic"
     """``basic``, ``extended`` or ``none``."""
     fragments_per_frame: int = 1
-    uid: str = field(default_factory=lambda: generate_uid())
+    uid: str = field(default_factory=generate_uid)
 
 
 def write_wsi(path: Path, wsi: Wsi) -> Path:
@@ -205,14 +205,11 @@ def _write(
         wsi.change(dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    if UID(wsi.transfer_syntax).is_transfer_syntax if wsi.transfer_syntax != JPEG_XL else False:
-        dcmwrite(buffer, dataset, enforce_file_format=True)
-        path.write_bytes(buffer.getvalue())
-        return path
     # pydicom cannot write JPEG XL: written under another UID of the same length, then renamed
-    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.201")
+    written_as = HTJ2K if wsi.transfer_syntax == JPEG_XL else wsi.transfer_syntax
+    dataset.file_meta.TransferSyntaxUID = UID(written_as)
     dcmwrite(buffer, dataset, enforce_file_format=True)
-    path.write_bytes(buffer.getvalue().replace(b"1.2.840.10008.1.2.4.201", wsi.transfer_syntax.encode(), 1))
+    path.write_bytes(buffer.getvalue().replace(written_as.encode(), wsi.transfer_syntax.encode(), 1))
     return path
 
 
