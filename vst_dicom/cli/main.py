@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vst_dicom import __version__
-from vst_dicom.cli import demo, failures, import_, predict
+from vst_dicom.cli import demo, failures, import_, predict, simulate
 from vst_dicom.domain.errors import ResourceError, VstDicomError
 from vst_dicom.domain.expression import RESEARCH_USE_ONLY
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("demo")(demo.run_demo)
 app.command("predict")(predict.predict)
 app.command("import")(import_.import_slide)
+app.add_typer(simulate.app, name="simulate")
 
 
 def _print_version(wanted: bool) -> None:
