@@ -6,7 +6,8 @@ from vst_dicom.encode.annotations import encode_annotations
 from vst_dicom.encode.parametric_map import encode_parametric_map
 from vst_dicom.encode.report import encode_report
 from vst_dicom.encode.segmentation import encode_segmentation
-from vst_dicom.encode.writing import whole_file, write_dicom
+from vst_dicom.encode.writing import write_dicom
+from vst_dicom.files import whole_file
 
 
 @pytest.mark.parametrize("encode", [encode_parametric_map, encode_segmentation, encode_annotations, encode_report])

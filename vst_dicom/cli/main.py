@@ -1,6 +1,7 @@
 """``vst-dicom``: the commands and what they have in common."""
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -44,6 +45,7 @@ def run() -> None:
 
     0 done, 1 a fault of the product, 2 usage, 3 input refused, 4 bundle refused, 5 peer failed, 6 resources.
     """
+    warnings.filterwarnings("ignore", module="pydicom")  # they quote header values, which may name the patient
     try:
         app()
     except VstDicomError as error:

@@ -137,7 +137,7 @@ def _write_exports(folder: Path, slide: Slide, result: SlideResult, forms: froze
         pixel_mm = (picture.spacing.column_mm, picture.spacing.row_mm)
         backdrop = Backdrop(picture.image, picture.base_px, pixel_mm)
         draw_overview(folder / ResultForm.OVERVIEW.file_name, backdrop, result)
-    if ResultForm.GEOJSON in forms:
+    if ResultForm.GEOJSON in forms and result.expression.genes:
         write_geojson(folder / ResultForm.GEOJSON.file_name, slide.source, result)
     if ResultForm.ANNDATA in forms and result.expression.genes:
         write_anndata(folder / ResultForm.ANNDATA.file_name, slide.source, result, picture.image, picture.spacing)

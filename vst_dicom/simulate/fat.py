@@ -29,7 +29,7 @@ class Adipocytes:
 
     def outlines_um(self, window: Window) -> list[NDArray[np.float64]]:
         """Find all fat cells that may touch the window: rounded outlines, y, x in micrometers, each ``(n, 2)``."""
-        from scipy.spatial import Voronoi  # noqa: PLC0415 - only slides with fat in view pay for it
+        from scipy.spatial import Voronoi
 
         points = scatter(self._seed, "adipocytes", _CELL_UM, 0.85, window.box_um(_REACH_UM))
         fields = self._layout.at(points.y_um, points.x_um)
