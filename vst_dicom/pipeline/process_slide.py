@@ -16,6 +16,7 @@ from vst_dicom.dicom.specimen import stated_stain
 from vst_dicom.domain.errors import StainError, UsageError
 from vst_dicom.domain.expression import ExpressionTable
 from vst_dicom.domain.result import SlideResult
+from vst_dicom.files import refuse_existing
 from vst_dicom.maps.regions import find_top_regions
 from vst_dicom.pipeline.identity import result_key, result_parameters
 from vst_dicom.pipeline.stages import Stages
@@ -98,6 +99,7 @@ def process_slide(
     ResourceError
         If memory does not suffice.
     """
+    refuse_existing(out, overwrite=choices.overwrite)
     stages = Stages(progress)
     spec = predictor.bundle.manifest.encoder
     base = slide.levels[0]

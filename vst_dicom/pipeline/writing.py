@@ -98,6 +98,8 @@ def write_results(
         with stages.measure("encode"):
             for form, dataset in _encode(slide, result, forms).items():
                 write_dicom(dataset, folder / form.file_name)
+        with stages.measure("check"):
+            check_result(slide.source, result, sorted(folder.iterdir()))
         with stages.measure("export"):
             _write_exports(folder, slide, result, forms)
         facts = RunFacts(
@@ -114,7 +116,7 @@ def write_results(
 
 
 def _encode(slide: Slide, result: SlideResult, forms: frozenset[ResultForm]) -> dict[ResultForm, Dataset]:
-    """Make the chosen DICOM objects and check that they state what the result says."""
+    """Make the chosen DICOM objects; the report, last, refers to the others."""
     objects: dict[ResultForm, Dataset] = {}
     has_genes = bool(result.expression.genes)
     if ResultForm.PARAMETRIC_MAP in forms and has_genes:
@@ -125,7 +127,6 @@ def _encode(slide: Slide, result: SlideResult, forms: frozenset[ResultForm]) -> 
         objects[ResultForm.ANNOTATIONS] = encode_annotations(slide.source, result)
     if ResultForm.REPORT in forms and has_genes:
         objects[ResultForm.REPORT] = encode_report(slide.source, result, list(objects.values()))
-    check_result(slide.source, result, list(objects.values()))
     return objects
 
 
@@ -136,10 +137,10 @@ def _write_exports(folder: Path, slide: Slide, result: SlideResult, forms: froze
         pixel_mm = (picture.spacing.column_mm, picture.spacing.row_mm)
         backdrop = Backdrop(picture.image, picture.base_px, pixel_mm)
         draw_overview(folder / ResultForm.OVERVIEW.file_name, backdrop, result)
-    if ResultForm.GEOJSON in forms:
+    if ResultForm.GEOJSON in forms and result.expression.genes:
         write_geojson(folder / ResultForm.GEOJSON.file_name, slide.source, result)
-    if ResultForm.ANNDATA in forms:
-        write_anndata(folder / ResultForm.ANNDATA.file_name, slide.source, result, picture.image, picture.base_px)
+    if ResultForm.ANNDATA in forms and result.expression.genes:
+        write_anndata(folder / ResultForm.ANNDATA.file_name, slide.source, result, picture.image, picture.spacing)
 
 
 def _read_picture(slide: Slide) -> Thumbnail:

@@ -175,7 +175,7 @@ def _raise(error: OSError) -> None:
 
 
 def _openslide_knows(path: Path) -> bool:
-    import openslide  # noqa: PLC0415 - only for a file of unknown kind
+    import openslide
 
     return openslide.OpenSlide.detect_format(path) is not None
 

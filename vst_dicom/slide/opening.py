@@ -56,6 +56,6 @@ def open_found_slide(
     if optical_path is not None or focal_plane not in (None, 0):
         msg = f"{slide.name} has one optical path and one focal plane; leave the choice out"
         raise UsageError(msg)
-    from vst_dicom.slide.vendor import open_vendor_slide  # noqa: PLC0415 - OpenSlide loads for vendor files only
+    from vst_dicom.slide.vendor import open_vendor_slide
 
     return open_vendor_slide(slide.path, pixel_spacing=pixel_spacing)

@@ -1,0 +1,32 @@
+"""DICOM files."""
+
+from pathlib import Path
+
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from vst_dicom.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from vst_dicom.files import whole_file
+
+
+def write_dicom(dataset: Dataset, path: Path) -> None:
+    """Write an object as a DICOM file (PS3.10 7); the same object always gives the same bytes.
+
+    Parameters
+    ----------
+    dataset
+        The object; its file meta information is made here, with Explicit VR Little Endian.
+    path
+        Where to.
+    """
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    dataset.file_meta = meta
+    with whole_file(path) as temporary:
+        dcmwrite(temporary, dataset, enforce_file_format=True, implicit_vr=False, little_endian=True)

@@ -1,0 +1,261 @@
+"""Open a bundle: hashes first, then tensors; nothing that could run code is ever read."""
+
+import hashlib
+import importlib.resources
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from vst_dicom.domain.errors import BundleError
+from vst_dicom.domain.expression import PanelGene
+from vst_dicom.domain.result import BundleIdentity
+from vst_dicom.predict.head import RidgeHead
+from vst_dicom.predict.manifest import (
+    CARD_FILE,
+    ENCODER_FILE,
+    EVIDENCE_FILE,
+    HEAD_FILE,
+    Manifest,
+    parse_manifest,
+)
+from vst_dicom.predict.reference import reference_tile, tile_sha256
+
+DEFAULT_BUNDLE: Final = "her2st-lite"
+"""Id of the bundle that is used where none is named."""
+
+MANIFEST_FILE: Final = "manifest.json"
+
+_LIMITS_BYTES: Final[dict[str, int]] = {
+    MANIFEST_FILE: 32 << 20,
+    CARD_FILE: 32 << 20,
+    EVIDENCE_FILE: 256 << 20,
+    HEAD_FILE: 1 << 30,
+    ENCODER_FILE: 8 << 30,
+}
+"""Larger files are refused before they are read."""
+
+_HEAD_TENSORS: Final = ("mean", "components", "coefficients", "intercept", "reference_embedding")
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A bundle whose files are what its manifest says.
+
+    Parameters
+    ----------
+    folder
+        Where it lies.
+    manifest, manifest_sha256
+        What it says about itself, and the hash of those bytes.
+    encoder_tensors
+        Weights of the encoder by name.
+    head
+        Features to expression.
+    reference_embedding
+        Features of the reference tile when the bundle was fitted, shape ``(embed_dim,)``.
+    card
+        Text for people, Markdown.
+    evidence
+        Held-out figures, JSON.
+    """
+
+    folder: Path
+    manifest: Manifest
+    manifest_sha256: str
+    encoder_tensors: dict[str, NDArray[np.float32]]
+    head: RidgeHead
+    reference_embedding: NDArray[np.float32]
+    card: str
+    evidence: str
+
+    @property
+    def identity(self) -> BundleIdentity:
+        """What a result says about its model."""
+        return BundleIdentity(self.manifest.id, self.manifest.version, self.manifest_sha256, self.manifest.description)
+
+    @cached_property
+    def genes(self) -> tuple[PanelGene, ...]:
+        """The whole panel in the order of the head's columns, hidden genes included."""
+        return tuple(entry.to_panel_gene() for entry in self.manifest.genes)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleListing:
+    """A folder that holds a bundle, readable or not.
+
+    Parameters
+    ----------
+    path
+        Where it lies.
+    manifest
+        What it says about itself; None where that cannot be read.
+    problem
+        Why not; empty where it can.
+    """
+
+    path: Path
+    manifest: Manifest | None
+    problem: str = ""
+
+
+def built_in_folder() -> Path:
+    """Folder of the bundles that come with the package."""
+    return Path(str(importlib.resources.files("vst_dicom"))) / "bundles"
+
+
+def list_bundles(folders: Sequence[Path] = ()) -> tuple[BundleListing, ...]:
+    """Find the built-in bundles and those directly inside the folders given; reads manifests only."""
+    found = []
+    for folder in (built_in_folder(), *folders):
+        if not folder.is_dir():
+            continue
+        for path in sorted(folder.iterdir()):
+            if not (path / MANIFEST_FILE).is_file():
+                continue
+            try:
+                found.append(BundleListing(path, parse_manifest(_read(path, MANIFEST_FILE))))
+            except BundleError as error:
+                found.append(BundleListing(path, None, str(error)))
+    return tuple(found)
+
+
+def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path] = ()) -> Bundle:
+    """Load a bundle after checking it.
+
+    Order of checks: manifest, sizes, hashes of all files, then tensors. The reference tile is checked by
+    `vst_dicom.predict.predictor.Predictor`, on the device that will do the work.
+
+    Parameters
+    ----------
+    path_or_id
+        Folder of a bundle, or the id of one that is built in or lies in one of `folders`.
+    folders
+        Where else to look for ids.
+
+    Raises
+    ------
+    BundleError
+        If there is no such bundle, or anything about it is wrong; nothing of it is used then.
+    """
+    folder = _find(path_or_id, folders)
+    manifest_bytes = _read(folder, MANIFEST_FILE)
+    manifest = parse_manifest(manifest_bytes)
+    contents = {}
+    for name, expected in manifest.files.items():
+        contents[name] = _read(folder, name)
+        found = hashlib.sha256(contents[name]).hexdigest()
+        if found != expected:
+            msg = f"{name} in bundle {manifest.id} has SHA-256 {found}, the manifest says {expected}; get the bundle again"
+            raise BundleError(msg)
+    head, reference_embedding = _parse_head(contents[HEAD_FILE], manifest)
+    return Bundle(
+        folder=folder,
+        manifest=manifest,
+        manifest_sha256=hashlib.sha256(manifest_bytes).hexdigest(),
+        encoder_tensors=_parse_tensors(contents[ENCODER_FILE], ENCODER_FILE),
+        head=head,
+        reference_embedding=reference_embedding,
+        card=_decode(contents[CARD_FILE], CARD_FILE),
+        evidence=_decode(contents[EVIDENCE_FILE], EVIDENCE_FILE),
+    )
+
+
+def _find(path_or_id: Path | str, folders: Sequence[Path]) -> Path:
+    """Folder of a bundle given by path or id; a folder on disk goes before an id."""
+    path = Path(path_or_id)
+    if path.is_dir():
+        if not (path / MANIFEST_FILE).is_file():
+            msg = f"{path} is not a bundle: it has no {MANIFEST_FILE}"
+            raise BundleError(msg)
+        return path
+    known = [listing for listing in list_bundles(folders) if listing.manifest is not None or listing.problem]
+    for listing in known:
+        name = listing.manifest.id if listing.manifest else listing.path.name
+        if name == str(path_or_id):
+            return listing.path
+    names = ", ".join(listing.manifest.id for listing in known if listing.manifest) or "none"
+    msg = f"there is no bundle {str(path_or_id)!r}: neither a folder nor one of the known ids ({names})"
+    raise BundleError(msg)
+
+
+def _read(folder: Path, name: str) -> bytes:
+    """Bytes of a file that lies in the folder itself and keeps to its limit."""
+    path = folder / name
+    if path.is_symlink() or path.resolve().parent != folder.resolve():
+        msg = f"{name} in bundle {folder.name} is a link or leaves the folder; copy the file itself into the bundle"
+        raise BundleError(msg)
+    if not path.is_file():
+        msg = f"bundle {folder.name} has no {name}; get the bundle again"
+        raise BundleError(msg)
+    limit = _LIMITS_BYTES[name]
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1) if path.stat().st_size <= limit else b"\0" * 0
+            too_large = path.stat().st_size > limit or len(content) > limit
+    except OSError as error:
+        msg = f"{name} in bundle {folder.name} cannot be read: {error.strerror}"
+        raise BundleError(msg) from error
+    if too_large:
+        msg = f"{name} in bundle {folder.name} is larger than {limit} bytes; this is not a bundle of this product"
+        raise BundleError(msg)
+    return content
+
+
+def _decode(content: bytes, name: str) -> str:
+    """Text of a file."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        msg = f"{name} is not UTF-8 text; get the bundle again"
+        raise BundleError(msg) from error
+
+
+def _parse_tensors(content: bytes, name: str) -> dict[str, NDArray[np.float32]]:
+    """Float32 tensors of a safetensors file; anything else is refused."""
+    try:
+        tensors = safetensors.numpy.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        kind = "a pickled PyTorch file" if content[:2] in (b"\x80\x02", b"PK") else "not a safetensors file"
+        msg = f"{name} is {kind}, which is never loaded; get the bundle again or convert it to safetensors"
+        raise BundleError(msg) from error
+    for key, tensor in tensors.items():
+        if tensor.dtype != np.float32:
+            msg = f"{name}: {key} is {tensor.dtype}, not float32; get the bundle again"
+            raise BundleError(msg)
+    return tensors
+
+
+def _parse_head(content: bytes, manifest: Manifest) -> tuple[RidgeHead, NDArray[np.float32]]:
+    """Head and reference embedding, whose shapes fit the manifest."""
+    tensors = _parse_tensors(content, HEAD_FILE)
+    if sorted(tensors) != sorted(_HEAD_TENSORS):
+        msg = (
+            f"{HEAD_FILE} must hold {', '.join(_HEAD_TENSORS)}, not {', '.join(sorted(tensors))}; get the bundle again"
+        )
+        raise BundleError(msg)
+    reference_embedding = tensors.pop("reference_embedding")
+    try:
+        head = RidgeHead(**tensors)
+    except ValueError as error:
+        msg = f"{HEAD_FILE} is refused: {error}; get the bundle again"
+        raise BundleError(msg) from error
+    encoder = manifest.encoder
+    n_features = len(encoder.context) * encoder.embed_dim
+    found = (head.n_features, len(head.components), head.n_genes, reference_embedding.shape)
+    expected = (n_features, manifest.head.n_components, len(manifest.genes), (encoder.embed_dim,))
+    if found != expected:
+        msg = (
+            f"{HEAD_FILE} does not fit the manifest: features, components, genes, reference embedding are {found}, "
+            f"the manifest says {expected}; get the bundle again"
+        )
+        raise BundleError(msg)
+    if tile_sha256(reference_tile(encoder.tile_px)) != manifest.reference_embedding.tile_sha256:
+        raise BundleError("the bundle was fitted with another reference tile; train it with this version")
+    return head, reference_embedding

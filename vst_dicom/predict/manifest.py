@@ -1,0 +1,214 @@
+"""What a bundle says about itself: ``manifest.json``, schema ``vst-bundle/1``.
+
+Every object refuses keys that it does not know, so that a bundle of a later format, or a misspelled one, is refused
+by name instead of half understood.
+"""
+
+from datetime import date
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from vst_dicom.domain.errors import BundleError
+from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT, Gene, GeneStatus, PanelGene
+
+ENCODER_FILE: Final = "encoder.safetensors"
+HEAD_FILE: Final = "head.safetensors"
+CARD_FILE: Final = "card.md"
+EVIDENCE_FILE: Final = "evidence.json"
+BUNDLE_FILES: Final = (ENCODER_FILE, HEAD_FILE, CARD_FILE, EVIDENCE_FILE)
+"""What a bundle's folder holds beside the manifest."""
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Correlation = Annotated[float, Field(ge=-1, le=1)]
+Rgb = tuple[float, float, float]
+
+
+class _Part(BaseModel):
+    """Unchangeable, without unknown keys, without NaN and infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Encoder(_Part):
+    """The frozen network, and the pixels that it wants."""
+
+    name: Text
+    license: Text
+    source: Text
+    embed_dim: Annotated[int, Field(ge=1, le=65536)]
+    tile_px: Annotated[int, Field(ge=16, le=4096)]
+    spacing_um: Annotated[float, Field(gt=0)]
+    spacing_um_range: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    """Finest and coarsest pixel spacing of a slide that may be given to it."""
+    mean: Rgb
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    context: tuple[Literal[1], Literal[3]]
+    """Sides, in tiles, of the fields whose mean features the head reads: the tile itself and its 3 × 3 neighborhood."""
+    precision: Literal["fp32"]
+    """Arithmetic in which the features of the training spots were computed."""
+
+
+class ReferenceEmbedding(_Part):
+    """Proof that the encoder that runs is the encoder that was fitted; the vector lies in the head's file."""
+
+    tile_sha256: Sha256
+    cos_min: Annotated[float, Field(gt=0, le=1)]
+
+
+class HeadForm(_Part):
+    """What turns features into expression."""
+
+    type: Literal["pca+ridge"]
+    n_components: Annotated[int, Field(ge=1, le=65536)]
+    alpha: Annotated[float, Field(ge=0)]
+    """Ridge penalty, for components scaled to unit variance over the training spots."""
+    intercept: Literal[True]
+
+
+class Target(_Part):
+    """What a predicted number means."""
+
+    quantity: Text
+    unit: Literal["ln(1+CP10k)"] = UNIT
+    library: Text
+    spot_um: Annotated[float, Field(gt=0)]
+    normalisation: Text
+
+
+class GeneEntry(_Part):
+    """A gene of the panel with its held-out evidence, see `vst_dicom.domain.expression.PanelGene`."""
+
+    symbol: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
+    hgnc: Annotated[str, StringConstraints(pattern=r"^HGNC:[0-9]+$")] | None
+    mean: float
+    """Mean measured expression over the training spots."""
+    sd: Annotated[float, Field(ge=0)]
+    """Standard deviation of it."""
+    status: GeneStatus
+    reason: Text
+    held_out_r: Correlation
+    held_out_interval: tuple[Correlation, Correlation] | None
+    held_out_unit: Literal["patient", "section"]
+    n_held_out: Annotated[int, Field(ge=1)]
+    depth_adjusted_r: Correlation | None
+    cell_count_r: Correlation
+    """What counting nuclei alone reaches on the same held-out tissue."""
+    other_patient_r: Correlation | None
+    """Mean over patients that were left out as a whole; None where the cohort has one patient."""
+
+    def to_panel_gene(self) -> PanelGene:
+        """As the rest of the product knows it."""
+        return PanelGene(
+            gene=Gene(self.symbol, self.hgnc),
+            status=self.status,
+            reason=self.reason,
+            held_out_r=self.held_out_r,
+            held_out_interval=self.held_out_interval,
+            held_out_unit=self.held_out_unit,
+            n_held_out=self.n_held_out,
+            depth_adjusted_r=self.depth_adjusted_r,
+        )
+
+
+class TrainingCohort(_Part):
+    """Data that the head was fitted on, with the right to use it."""
+
+    name: Text
+    doi: Text
+    license: Text
+    source: Text
+    patients: tuple[Text, ...]
+    """Patients whose spots the head was fitted on."""
+    sections: tuple[Text, ...]
+    held_out_patients: tuple[Text, ...]
+    """Patients that only served to test it."""
+    n_spots: Annotated[int, Field(ge=1)]
+
+
+class Training(_Part):
+    """How the head was fitted."""
+
+    cohorts: Annotated[tuple[TrainingCohort, ...], Field(min_length=1)]
+    protocol: Text
+    """How the held-out figures were made."""
+    panel: Text
+    seed: int
+
+
+class Scope(_Part):
+    """What the bundle may be used on."""
+
+    organs: Annotated[tuple[Text, ...], Field(min_length=1)]
+    stain: Text
+    species: Text
+    specimen: Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+class Provenance(_Part):
+    """Where the bundle comes from."""
+
+    code_version: Text
+    command: Text
+    data_sha256: Sha256
+    """Hash over the names and hashes of all input files, in the order of the cohort."""
+    built: date
+
+
+class Manifest(_Part):
+    """The whole of ``manifest.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True)
+
+    format: Annotated[Literal["vst-bundle/1"], Field(alias="schema")]
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    version: Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
+    description: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\n]*$")]
+    intended_use: Literal["For Research Use Only. Not for use in diagnostic procedures."] = RESEARCH_USE_ONLY
+    files: dict[str, Sha256]
+    encoder: Encoder
+    reference_embedding: ReferenceEmbedding
+    head: HeadForm
+    target: Target
+    genes: Annotated[tuple[GeneEntry, ...], Field(min_length=1, max_length=100_000)]
+    training: Training
+    scope: Scope
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        """Files are the known ones, genes are unique, the range holds the encoder's own spacing."""
+        wrong = [name for name in self.files if name not in BUNDLE_FILES]
+        if wrong:
+            msg = f"files: {wrong[0]!r} is not a file of a bundle; only {', '.join(BUNDLE_FILES)} are read"
+            raise ValueError(msg)
+        missing = [name for name in BUNDLE_FILES if name not in self.files]
+        if missing:
+            msg = f"files: no hash for {missing[0]}"
+            raise ValueError(msg)
+        symbols = [entry.symbol for entry in self.genes]
+        if len(set(symbols)) < len(symbols):
+            raise ValueError("genes: a symbol occurs twice")
+        finest, coarsest = self.encoder.spacing_um_range
+        if not finest <= self.encoder.spacing_um <= coarsest:
+            raise ValueError("encoder: spacing_um_range does not hold spacing_um")
+        return self
+
+
+def parse_manifest(text: bytes) -> Manifest:
+    """Read a manifest.
+
+    Raises
+    ------
+    BundleError
+        If it is no JSON, or a key is unknown, missing or wrong; the message names the first such keys.
+    """
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        named = [f"{'.'.join(map(str, problem['loc'])) or 'manifest'}: {problem['msg']}" for problem in problems[:5]]
+        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+        msg = f"manifest.json is refused: {'; '.join(named)}{more}. Get the bundle again, or train it with this version"
+        raise BundleError(msg) from None
