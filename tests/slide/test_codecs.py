@@ -46,12 +46,12 @@ def test_reduced_frames_look_like_area_averages(transfer_syntax: str, reduce: in
 
     expected = IMAGE.reshape(64 // reduce, reduce, 48 // reduce, reduce, 3).mean(axis=(1, 3))
     assert decoded.shape == expected.shape
-    tolerance = 12 if "1.2.4.9" in transfer_syntax or transfer_syntax == build.HTJ2K else 2
+    tolerance = 6 if "1.2.4.9" in transfer_syntax or transfer_syntax == build.HTJ2K else 2
     assert np.abs(decoded - expected).max() <= tolerance * reduce / 2
 
 
-def test_jpeg_2000_with_too_few_resolutions_is_averaged_instead() -> None:
-    data = imagecodecs.jpeg2k_encode(IMAGE, level=0, codecformat="j2k", reversible=True, resolutions=2)
+def test_jpeg_2000_without_resolutions_is_averaged_instead() -> None:
+    data = imagecodecs.jpeg2k_encode(IMAGE, level=0, codecformat="j2k", reversible=True, resolutions=1)
 
     decoded = decode_frame(data, frame_format(build.JPEG_2000), 8)
 

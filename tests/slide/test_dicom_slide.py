@@ -348,14 +348,16 @@ def test_spacings_that_are_no_finite_numbers_are_refused(tmp_path: Path, text: b
     ("keyword", "value", "match"),
     [
         ("NumberOfFrames", 11, "is 11, but 3 x 4 tiles"),
-        ("NumberOfFrames", 1_000_000_000, "is 1000000000"),
-        ("NumberOfFrames", 0, r"NumberOfFrames \(0028,0008\) is 0"),
+        ("NumberOfFrames", 1_000_000_000, r"NumberOfFrames \(0028,0008\) is 1000000000 in \d+ bytes"),
+        ("NumberOfFrames", 0, r"NumberOfFrames \(0028,0008\) is 0 in"),
         ("TotalPixelMatrixRows", 1_000_000, r"TotalPixelMatrixRows \(0048,0007\) is 1000000"),
         ("TotalPixelMatrixColumns", 0, "is 0; 1 to 400000"),
         ("Rows", 65535, r"Rows \(0028,0010\) is 65535"),
         ("Columns", 0, "is 0; 1 to 4096"),
         ("TotalPixelMatrixFocalPlanes", 3, r"3 focal plane\(s\)"),
         ("NumberOfOpticalPaths", 2, r"2 optical path\(s\)"),
+        ("NumberOfOpticalPaths", 2**31, r"NumberOfOpticalPaths \(0048,0302\) is 2147483648; at most"),
+        ("TotalPixelMatrixFocalPlanes", 2**31, r"TotalPixelMatrixFocalPlanes \(0048,0303\) is 2147483648; at most"),
         ("ImageOrientationSlide", [1, 0, 0, 1, 0, 0], "ImageOrientationSlide"),
         ("SOPInstanceUID", "../../etc/passwd", "SOPInstanceUID"),
         ("SeriesInstanceUID", "../../etc/passwd", "SeriesInstanceUID"),
@@ -369,6 +371,16 @@ def test_headers_that_cannot_be_are_damaged(tmp_path: Path, keyword: str, value:
 
     with pytest.raises(DamagedInstanceError, match=match):
         open_slide([tmp_path]).source  # noqa: B018 - reading it is the act
+
+
+def test_a_level_of_countless_tiny_frames_is_damaged_without_taking_memory(tmp_path: Path) -> None:
+    def change(dataset: Dataset) -> None:
+        dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns = 400_000, 400_000
+
+    write_wsi(tmp_path / "a.dcm", Wsi([paint(2, 2)], tile=(1, 1), sparse=True, change=change))
+
+    with pytest.raises(DamagedInstanceError, match="400000 x 400000 frames make a level"):
+        open_slide([tmp_path])
 
 
 @pytest.mark.parametrize("keyword", ["NumberOfFrames", "Rows", "TotalPixelMatrixRows", "StudyInstanceUID"])
