@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vst_dicom.domain.errors import UsageError
-from vst_dicom.domain.geometry import PixelSpacing
 
 if TYPE_CHECKING:
+    from vst_dicom.domain.geometry import PixelSpacing
     from vst_dicom.slide.vendor import VendorSlide
 
 
@@ -52,11 +52,13 @@ def import_slide(  # noqa: PLR0917 - each is an option of the command line
 
     Example: vst-dicom import photo.jpg --out slide --pixel-spacing-um 0.688 --patient-id P1
     """
+    from vst_dicom.files import refuse_existing  # noqa: PLC0415
     from vst_dicom.slide.description import SlideDescription  # noqa: PLC0415 - --help answers at once
     from vst_dicom.slide.vendor import open_vendor_slide  # noqa: PLC0415
     from vst_dicom.slide.writing import write_planned_pyramid  # noqa: PLC0415
 
     started_s = time.monotonic()
+    refuse_existing(out)
     description = SlideDescription(
         patient_id=patient_id,
         patient_name=patient_name,
@@ -120,8 +122,10 @@ def _progress_bar() -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _parse_spacing(text: str) -> PixelSpacing | None:
+def _parse_spacing(text: str) -> "PixelSpacing | None":
     """Read ``X`` or ``X,Y``: micrometers between columns, then between rows."""
+    from vst_dicom.domain.geometry import PixelSpacing  # noqa: PLC0415 - it loads NumPy
+
     if not text:
         return None
     try:

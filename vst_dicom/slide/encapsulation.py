@@ -1,6 +1,5 @@
 """Write DICOM files with encapsulated frames, one at a time, so that memory does not grow with the slide."""
 
-import os
 import shutil
 import struct
 from pathlib import Path
@@ -51,7 +50,7 @@ class FrameSpool:
         self._end += _ITEM.size + len(padded)
 
     def write_instance(self, dataset: Dataset, path: Path) -> None:
-        """Write data set and frames as a DICOM file, flushed to the disk.
+        """Write data set and frames as a DICOM file.
 
         The Basic Offset Table points at the frames while 32 bits suffice, since every reader knows it; beyond, the
         Extended Offset Table (PS3.3 C.7.6.3.1.8) does.
@@ -69,8 +68,6 @@ class FrameSpool:
             self._file.seek(0)
             shutil.copyfileobj(self._file, file, 1 << 20)
             file.write(_SEQUENCE_END)
-            file.flush()
-            os.fsync(file.fileno())
 
     def close(self) -> None:
         """Remove the waiting frames."""

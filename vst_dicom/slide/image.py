@@ -1,5 +1,6 @@
 """Plain images: a JPEG, PNG or TIFF from a microscope's camera or an export."""
 
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +47,7 @@ class PlainImage:
     def __init__(self, path: Path) -> None:
         Image.MAX_IMAGE_PIXELS = MAX_PIXELS
         try:
-            with Image.open(path, formats=_FORMATS) as image:
+            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:
                 _check_size(path, image.width, image.height)
                 self.facts = _facts(path, image)
                 self._pixels = _decode(path, image)
@@ -92,11 +93,11 @@ def _decode(path: Path, image: Image.Image) -> RgbImage:
 
 
 def _facts(path: Path, image: Image.Image) -> FileFacts:
-    warnings = []
+    notes = []
     if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-        warnings.append("the EXIF orientation is not applied; pixels are taken as stored")
+        notes.append("the EXIF orientation is not applied; pixels are taken as stored")
     if getattr(image, "n_frames", 1) > 1:
-        warnings.append("the file holds several images; the first is taken")
+        notes.append("the file holds several images; the first is taken")
     lossy: LossyStep | None = None
     spacing = None
     if image.format == "TIFF":
@@ -109,7 +110,7 @@ def _facts(path: Path, image: Image.Image) -> FileFacts:
         spacing_origin="TIFF resolution tags",
         icc_profile=image.info.get("icc_profile"),
         earlier_compression=(lossy,) if lossy else (),
-        warnings=tuple(warnings),
+        warnings=tuple(notes),
     )
 
 

@@ -1,5 +1,6 @@
 """Data sets of the VL Whole Slide Microscopy Image IOD without pixel data (PS3.3 A.32.8)."""
 
+import struct
 from collections.abc import Sequence as Items
 from datetime import datetime
 from typing import Final
@@ -43,8 +44,8 @@ def level_header(plan: PyramidPlan, level: int, compression: Items[LossyStep] = 
     image_type = ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"] if level else ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
     dataset = _slide_header(plan, f"level-{level}", level + 1)
     _add_geometry(dataset, plan.level_sizes[level], plan.level_plane(level), plan.frame_size, image_type)
-    dataset.ImagedVolumeWidth = plan.size.n_columns * plan.plane.spacing.column_mm
-    dataset.ImagedVolumeHeight = plan.size.n_rows * plan.plane.spacing.row_mm
+    dataset.ImagedVolumeWidth = _single(plan.size.n_columns * plan.plane.spacing.column_mm)
+    dataset.ImagedVolumeHeight = _single(plan.size.n_rows * plan.plane.spacing.row_mm)
     dataset.SpecimenLabelInImage = "NO"
     dataset.BurnedInAnnotation = "NO"
     dataset.PyramidUID = plan.image_uid("pyramid")
@@ -61,8 +62,8 @@ def label_header(plan: PyramidPlan, size: MatrixSize, compression: Items[LossySt
         (x_mm, y_mm + _LABEL_Y_MM, z_mm), upright_plane(plan.plane.spacing).orientation, PixelSpacing(side_mm, side_mm)
     )
     _add_geometry(dataset, size, plane, size, ["ORIGINAL", "PRIMARY", "LABEL", "NONE"])
-    dataset.ImagedVolumeWidth = size.n_columns * side_mm
-    dataset.ImagedVolumeHeight = size.n_rows * side_mm
+    dataset.ImagedVolumeWidth = _single(size.n_columns * side_mm)
+    dataset.ImagedVolumeHeight = _single(size.n_rows * side_mm)
     dataset.SpecimenLabelInImage = "YES"
     dataset.BurnedInAnnotation = "YES"
     dataset.BarcodeValue = ""
@@ -188,6 +189,11 @@ def _add_compression(dataset: Dataset, steps: Items[LossyStep]) -> None:
 def _decimal(value: float) -> str:
     """Format a decimal string of at most 16 characters."""
     return str(format_number_as_ds(float(value)))
+
+
+def _single(value: float) -> float:
+    """Round to what a single-precision attribute holds, so that a header equals itself read back."""
+    return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
 
 def _date(moment: datetime) -> str:

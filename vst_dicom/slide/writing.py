@@ -1,11 +1,8 @@
 """Write a DICOM whole slide pyramid from anything that has pixels, frame row by frame row."""
 
-import errno
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -14,9 +11,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from vst_dicom.domain.errors import ResourceError, UsageError
 from vst_dicom.domain.geometry import MatrixSize, SlidePlane
 from vst_dicom.domain.pixels import GLASS, PixelSource, RgbImage
+from vst_dicom.files import whole_folder
 from vst_dicom.slide.description import SlideDescription
 from vst_dicom.slide.encapsulation import FrameSpool
 from vst_dicom.slide.iod import JPEG_METHOD, label_header, level_header
@@ -24,7 +21,6 @@ from vst_dicom.slide.pyramid import LossyStep, PyramidPlan, upright_plane
 
 _N_THREADS: Final = 2
 _LABEL_QUALITY: Final = 90
-_DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Progress = Callable[[int, int], None]
 """Called with frames written and frames in all."""
@@ -104,7 +100,7 @@ def write_planned_pyramid(
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write what a plan says, see `write_pyramid`."""
-    with _whole_folder(out) as folder, ExitStack() as stack:
+    with whole_folder(out) as folder, ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(_N_THREADS))
         spools = [stack.enter_context(FrameSpool(folder / f"level-{k}.part")) for k in range(len(plan.level_sizes))]
         _Pyramid(plan, spools, pool, progress).fill(_read_strips(source, plan.frame_px, pool))
@@ -188,12 +184,11 @@ def encode_jpeg(image: RgbImage, quality: int) -> bytes:
 
 
 def _padded(image: RgbImage, side: int) -> RgbImage:
-    """Fill a whole frame, with glass beyond the matrix."""
-    if image.shape[:2] == (side, side):
+    """Fill a whole frame; beyond the matrix its last pixels are repeated, so that JPEG does not ring inside it."""
+    n_rows, n_columns = image.shape[:2]
+    if (n_rows, n_columns) == (side, side):
         return image
-    frame = np.full((side, side, 3), GLASS, dtype=np.uint8)
-    frame[: image.shape[0], : image.shape[1]] = image
-    return frame
+    return np.pad(image, ((0, side - n_rows), (0, side - n_columns), (0, 0)), mode="edge")
 
 
 def _read_strips(source: PixelSource, n_rows: int, pool: ThreadPoolExecutor) -> Iterator[RgbImage]:
@@ -235,36 +230,3 @@ def _write_label(label: RgbImage, plan: PyramidPlan, folder: Path) -> None:
     with FrameSpool(folder / "label.part") as spool:
         spool.append(encoded)
         spool.write_instance(label_header(plan, MatrixSize(*label.shape[:2]), steps), folder / "label.dcm")
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """Give a folder under another name that gets its own when all went well, and vanishes otherwise."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        msg = f"{out} exists and is not an empty folder; choose another --out or empty it"
-        raise UsageError(msg)
-    made = [parent for parent in out.absolute().parents if not parent.exists()]
-    folder = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.part")
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-        _sync(folder)
-        folder.replace(out)
-        _sync(out.absolute().parent)
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        for parent in made:
-            if parent.exists() and not any(parent.iterdir()):
-                parent.rmdir()
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
-            msg = f"the disk is full: {out} was not written; free space and repeat"
-            raise ResourceError(msg) from error
-        raise
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
