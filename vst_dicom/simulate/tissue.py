@@ -61,6 +61,8 @@ class TissuePainter:
 
     def paint(self, window: Window) -> tuple[Plane, Plane] | None:
         """Hematoxylin and eosin of each pixel of the window; None where it is all glass."""
+        if self._layout.is_surely_glass(window.box_um(0)):
+            return None
         fields = self._layout.on_grid(window.y_um(), window.x_um())
         if fields.tissue.max() < -2:
             return None
