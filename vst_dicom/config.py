@@ -1,0 +1,207 @@
+"""All settings, read once from one TOML file and the environment; below the runtime nobody sees them.
+
+Environment variables go before the file: ``VST_DICOM_DICOM__PORT=104`` sets ``port`` in ``[dicom]``.
+"""
+
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from vst_dicom.domain.errors import UsageError
+
+AeTitle = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[!-\[\]-~ ]+$")
+]
+"""Application Entity title: 1 to 16 printable characters without backslash (PS3.5 6.2, AE)."""
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Network = IPv4Network | IPv6Network
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TlsSettings(_Section):
+    """TLS after BCP 195 (PS3.15 B.12): certificate and key of this side, authorities that vouch for the other."""
+
+    certificate: Path
+    private_key: Path
+    authorities: Path | None = None
+    require_peer_certificate: bool = True
+
+
+class AllowedPeer(_Section):
+    """A peer that may associate."""
+
+    ae_title: AeTitle
+    addresses: tuple[Network, ...] = ()
+    """From where; anywhere if empty."""
+
+
+class DicomLimits(_Section):
+    """What one peer can ask of the listener at most."""
+
+    maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 131_072
+    connections: Annotated[int, Field(ge=1, le=500)] = 64
+    connections_per_address: Annotated[int, Field(ge=1)] = 32
+    associations: Annotated[int, Field(ge=1)] = 32
+    backlog: Annotated[int, Field(ge=1)] = 256
+    handshake_s: Seconds = 5.0
+    request_s: Seconds = 10.0
+    idle_s: Seconds = 60.0
+    pdu_base_s: Seconds = 5.0
+    pdu_bytes_per_s: Annotated[int, Field(ge=1)] = 65_536
+    instance_bytes: Annotated[int, Field(ge=1)] = 20 << 30
+    association_bytes: Annotated[int, Field(ge=1)] = 200 << 30
+
+
+class DicomSettings(_Section):
+    """The DICOM listener."""
+
+    ae_title: AeTitle = "VST_DICOM"
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    allowed_peers: tuple[AllowedPeer, ...] = ()
+    """Who may associate; anyone that reaches the port if empty."""
+    require_called_ae_title: bool = True
+    tls: TlsSettings | None = None
+    limits: DicomLimits = DicomLimits()
+
+
+class StorageSettings(_Section):
+    """What lies on disk."""
+
+    reserve_bytes: Annotated[int, Field(ge=0)] = 20 << 30
+    reserve_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Instances are refused (0xA700) when less than the greater of both is free."""
+    most_waiting_slides: Annotated[int, Field(ge=1)] = 2000
+    """Instances are refused (0xA700) while more jobs wait."""
+
+
+class StudySettings(_Section):
+    """When a slide counts as whole, and by which rules it is processed."""
+
+    quiet_s: Annotated[float, Field(ge=0)] = 30.0
+    rules: Path | None = None
+
+
+class PredictSettings(_Section):
+    """How slides are processed."""
+
+    bundle: str = "her2st-lite"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    most_attempts: Annotated[int, Field(ge=1, le=20)] = 5
+
+
+class Destination(_Section):
+    """Where results go: a DICOM peer by C-STORE, or a DICOMweb server by STOW-RS."""
+
+    ae_title: AeTitle | None = None
+    host: str = ""
+    port: Port = 104
+    url: str = ""
+    """Base address of a DICOMweb server; then no AE title is needed."""
+    tls: TlsSettings | None = None
+    storage_commitment: bool = False
+    notify_availability: bool = False
+    """Send Instance Availability Notification (PS3.4 R)."""
+    query_url: str = ""
+    """DICOMweb server to ask (QIDO-RS) whether every instance arrived."""
+    timeout_s: Seconds = 60.0
+
+    @model_validator(mode="after")
+    def _has_one_way(self) -> Self:
+        if bool(self.url) == bool(self.ae_title):
+            raise ValueError("a destination needs either ae_title with host and port, or url")
+        if self.ae_title and not self.host:
+            raise ValueError("a destination with ae_title needs host")
+        if self.url and (self.storage_commitment or self.notify_availability):
+            raise ValueError("storage_commitment and notify_availability need ae_title, not url")
+        return self
+
+
+class DeliverySettings(_Section):
+    """How long results are tried."""
+
+    first_retry_s: Seconds = 30.0
+    longest_retry_s: Seconds = 3600.0
+    give_up_after: timedelta = timedelta(days=7)
+    commitment_timeout_s: Seconds = 3600.0
+    reply_to_sender: bool = False
+    """Also send results to the AE that sent the slide, where it is among the destinations' addresses."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; unknown names are refused."""
+
+    model_config = SettingsConfigDict(env_prefix="VST_DICOM_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data_dir: Path = Path("vst-data")
+    database_url: str = ""
+    """SQLite in the data folder if empty."""
+    dicom: DicomSettings = DicomSettings()
+    storage: StorageSettings = StorageSettings()
+    study: StudySettings = StudySettings()
+    predict: PredictSettings = PredictSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    destinations: dict[str, Destination] = {}
+
+    @property
+    def database(self) -> str:
+        """Address of the database."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'vst.sqlite').absolute()}"
+
+    @property
+    def spool(self) -> Path:
+        """Folder of received instances."""
+        return self.data_dir / "spool"
+
+    @property
+    def results(self) -> Path:
+        """Folder of result folders."""
+        return self.data_dir / "results"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file."""
+        return env_settings, init_settings
+
+
+def read_settings(path: Path | None = None) -> Settings:
+    """Read the file, if one is given, and the environment.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or a setting is unknown or impossible; every fault is named.
+    """
+    content = {}
+    if path is not None:
+        try:
+            content = TomlConfigSettingsSource(Settings, toml_file=path)()
+        except (OSError, ValueError) as error:
+            msg = f"settings file {path} cannot be read: {error}"
+            raise UsageError(msg) from error
+        if not path.is_file():
+            msg = f"there is no settings file {path}"
+            raise UsageError(msg)
+    try:
+        return Settings(**content)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        msg = f"settings{f' in {path}' if path else ''} do not fit: {faults}"
+        raise UsageError(msg) from error

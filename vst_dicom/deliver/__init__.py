@@ -1,0 +1,1 @@
+"""Send results: C-STORE, STOW-RS, storage commitment, notification, retry."""

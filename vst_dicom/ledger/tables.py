@@ -1,0 +1,133 @@
+"""Tables. Times are UTC; text columns never hold a patient's name, birth date or identifier."""
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+_Uid = String(64)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sop_instance_uid", _Uid, nullable=False),
+    Column("revision", Integer, nullable=False, default=0),  # a changed instance with the same UID is a new revision
+    Column("sop_class_uid", _Uid, nullable=False),
+    Column("transfer_syntax_uid", _Uid, nullable=False),
+    Column("study_instance_uid", _Uid, nullable=False),
+    Column("series_instance_uid", _Uid, nullable=False),
+    Column("file_name", String(100), nullable=False, unique=True),  # in the spool; never made from a UID
+    Column("n_bytes", Integer, nullable=False),
+    Column("sha256", String(64)),  # of the data set as stored; filled when first needed
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("calling_ae", String(16), nullable=False, default=""),
+    Column("peer_address", String(64), nullable=False, default=""),
+    Column("is_own", Boolean, nullable=False, default=False),  # loop guard: a result of this product came back
+    Column("slide_id", Integer, ForeignKey("slides.id")),
+    UniqueConstraint("sop_instance_uid", "revision"),
+    Index("ix_instances_series", "study_instance_uid", "series_instance_uid"),
+    Index("ix_instances_ungrouped", "slide_id"),
+)
+
+slides = Table(
+    "slides",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("group_key", String(64), nullable=False, unique=True),  # hash of study, series, container, pyramid
+    Column("study_instance_uid", _Uid, nullable=False, index=True),
+    Column("series_instance_uid", _Uid, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(500), nullable=False, default=""),
+    Column("first_instance_at", DateTime(timezone=True), nullable=False),
+    Column("last_instance_at", DateTime(timezone=True), nullable=False),
+    Column("run_now", Boolean, nullable=False, default=False),  # a person asked not to wait for the quiet time
+    Column("reply_to_ae", String(16), nullable=False, default=""),
+    Column("reply_to_address", String(64), nullable=False, default=""),
+    Index("ix_slides_state", "state", "last_instance_at"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("key", String(64), primary_key=True),  # sha256 of slide content, bundle, parameters
+    Column("slide_id", Integer, ForeignKey("slides.id"), nullable=False, index=True),
+    Column("predecessor_key", String(64)),  # earlier content of the same slide
+    Column("instance_ids", JSON, nullable=False),  # rows of `instances` that make the slide
+    Column("bundle", String(200), nullable=False),
+    Column("genes", JSON),  # symbols, or null for all shown
+    Column("destinations", JSON, nullable=False),  # names
+    Column("priority", Integer, nullable=False, default=100),  # smaller goes first
+    Column("state", String(16), nullable=False),
+    Column("reason", String(500), nullable=False, default=""),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("stage", String(32), nullable=False, default=""),
+    Column("progress", Float, nullable=False, default=0.0),  # 0 to 1 within the stage
+    Column("enqueued", Boolean, nullable=False, default=False),  # the engine knows of it
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True)),
+    Index("ix_jobs_state", "state", "created_at"),
+)
+
+result_instances = Table(
+    "result_instances",
+    metadata,
+    Column("sop_instance_uid", _Uid, primary_key=True),
+    Column("job_key", String(64), ForeignKey("jobs.key"), nullable=False, index=True),
+    Column("sop_class_uid", _Uid, nullable=False),
+    Column("series_instance_uid", _Uid, nullable=False, index=True),
+    Column("study_instance_uid", _Uid, nullable=False),
+    Column("file_name", String(100), nullable=False),  # in the result folder of the job
+    Column("sha256", String(64), nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_key", String(64), ForeignKey("jobs.key"), nullable=False),
+    Column("destination", String(100), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("priority", Integer, nullable=False, default=100),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_attempt_at", DateTime(timezone=True), nullable=False),
+    Column("first_attempt_at", DateTime(timezone=True)),
+    Column("accepted", JSON, nullable=False, default=list),  # SOP Instance UIDs that the destination accepted
+    Column("transaction_uid", _Uid),  # of the storage commitment asked for
+    Column("commitment_asked_at", DateTime(timezone=True)),
+    Column("reason", String(500), nullable=False, default=""),
+    UniqueConstraint("job_key", "destination"),
+    Index("ix_deliveries_due", "state", "next_attempt_at"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("study_instance_uid", _Uid, nullable=False, index=True),
+    Column("slide_id", Integer),
+    Column("job_key", String(64)),
+    Column("what", String(40), nullable=False),  # such as "held", "queued", "duplicate", "alert"
+    Column("reason", String(500), nullable=False),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("executor_id", String(100), primary_key=True),
+    Column("role", String(20), nullable=False),
+    Column("beat_at", DateTime(timezone=True), nullable=False),
+)

@@ -1,0 +1,1 @@
+"""Storage SCP: negotiation, limits, spool."""

@@ -1,0 +1,1 @@
+"""Group instances into slides, decide what happens to each, keep out loops."""
