@@ -222,15 +222,15 @@ def test_a_full_disk_is_answered_and_healed(
     start: Callable[..., Receiver], fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver = started(start, fast)
-    real_write = os.write
+    real_write = os.writev
     is_full = True
 
-    def write(descriptor: int, data: bytes) -> int:
-        if is_full and len(data) > 1000:
+    def write(descriptor: int, parts: tuple[memoryview, ...]) -> int:
+        if is_full and sum(map(len, parts)) > 1000:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real_write(descriptor, data)
+        return real_write(descriptor, parts)
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "writev", write)
     with RawPeer(receiver.port) as peer:
         peer.associate()
         assert peer.store(store_command(), data_set(pixels=bytes(100_000))) == 0xA700
