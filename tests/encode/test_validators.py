@@ -1,13 +1,11 @@
 """What independent programs and libraries say about every object."""
 
-import os
-import shutil
 import subprocess
-from pathlib import Path
 
 import pydicom
 import pytest
 
+from tests.programs import needs_dcentvfy, needs_dciodvfy, needs_dcmdump, needs_shared_data, shared_data
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing, SlidePlane
 from vst_dicom.encode.annotations import encode_annotations
@@ -18,10 +16,6 @@ from vst_dicom.encode.segmentation import encode_segmentation
 from vst_dicom.encode.writing import write_dicom
 
 ENCODERS = [encode_parametric_map, encode_segmentation, encode_annotations, encode_report]
-
-needs_dciodvfy = pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dciodvfy (Debian dicom3tools)")
-needs_dcentvfy = pytest.mark.skipif(shutil.which("dcentvfy") is None, reason="needs dcentvfy (Debian dicom3tools)")
-needs_dcmdump = pytest.mark.skipif(shutil.which("dcmdump") is None, reason="needs dcmdump (Debian dcmtk)")
 
 
 def run(*command: str) -> tuple[int, str]:
@@ -105,11 +99,11 @@ def test_reported_errors_do_not_quote_values(tmp_path, make_source, make_result)
     assert "Secret" not in " ".join(errors)
 
 
-REAL = Path(os.environ.get("VST_DICOM_SHARED_DATA", "")) / "dicom"
+REAL = shared_data() / "dicom"
 
 
 @needs_dciodvfy
-@pytest.mark.skipif("VST_DICOM_SHARED_DATA" not in os.environ, reason="needs the folder VST_DICOM_SHARED_DATA")
+@needs_shared_data
 @pytest.mark.parametrize(
     "name",
     [

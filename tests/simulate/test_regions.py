@@ -45,3 +45,18 @@ def test_a_map_pixel_names_the_region_of_its_middle() -> None:
     middle = layout.at(np.array([16 * 30 + 8.0]), np.array([16 * 21 + 8.0])).labels()
 
     assert truth.labels[30, 21] == middle[0]
+
+
+@pytest.mark.parametrize("extent_um", [(400.0, 700.0), (4500.0, 6000.0), (20000.0, 9000.0)])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_is_surely_glass_holds_no_tissue(extent_um: tuple[float, float], seed: int) -> None:
+    layout = TissueLayout(extent_um, seed)
+    n_glass = 0
+    for top in np.arange(0, extent_um[0], 512):
+        for left in np.arange(0, extent_um[1], 512):
+            if layout.is_surely_glass((top, left, top + 512, left + 512)):
+                n_glass += 1
+                tissue = layout.on_grid(np.arange(top, top + 512, 8), np.arange(left, left + 512, 8)).tissue
+                assert tissue.max() < -2
+
+    assert n_glass > 0 or max(extent_um) < 1000

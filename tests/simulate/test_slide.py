@@ -70,16 +70,17 @@ def test_blocks_that_are_painted_apart_fit_each_other(picture: RgbImage) -> None
     steps = np.abs(np.diff(picture.astype(int), axis=1)).mean(axis=(0, 2))
     down = np.abs(np.diff(picture.astype(int), axis=0)).mean(axis=(1, 2))
 
-    assert steps[1023] < 1.15 * np.median(steps[940:1110])
-    assert down[1023] < 1.15 * np.median(down[940:1110])
+    assert steps[1023] < 1.3 * np.median(steps[940:1110])
+    assert down[1023] < 1.3 * np.median(down[940:1110])
 
 
 def test_a_window_anywhere_is_painted_as_its_place_in_the_slide(slide: SimulatedSlide, picture: RgbImage) -> None:
-    """Paint 256 x 256 pixels across the corner of four blocks: the same tissue to rounding, up to rare pixels."""
-    alone = slide._paint(896, 896)[:256, :256].astype(int)
-    apart = np.abs(alone - picture[896:1152, 896:1152].astype(int)).max(axis=2)
+    """A block across the corner of four others shows what they show, but for the rounding of the last digit."""
+    alone = slide._paint(772, 900).astype(int)
+    apart = np.abs(alone - picture[772:1796, 900:1924].astype(int)).max(axis=2)
 
-    assert (apart > 12).mean() < 0.002
+    assert apart.max() <= 2
+    assert (apart > 0).mean() < 0.01
 
 
 def test_threads_read_the_same_pixels(picture: RgbImage) -> None:

@@ -1,5 +1,4 @@
 import json
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from PIL import Image
 from pydicom.encaps import generate_frames
 
+from tests.programs import needs_dciodvfy
 from vst_dicom.domain.errors import ResourceError, UsageError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.simulate import writing
@@ -112,7 +112,7 @@ def test_when_the_truth_cannot_be_written_nothing_stays(tmp_path: Path, monkeypa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="Debian package dicom3tools is not installed")
+@needs_dciodvfy
 def test_dciodvfy_finds_no_error(written: WrittenSlide) -> None:
     for path in written.instances:
         answer = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)

@@ -32,7 +32,7 @@ def draw_label(patient_name: str, identifier: str) -> RgbImage:
     picture = Image.new("RGB", (_SIDE_PX, _SIDE_PX), _PAPER)
     pen = ImageDraw.Draw(picture)
     family, _, given = patient_name.partition("^")
-    lines = ((24, f"{family}, {given}"), (62, identifier), (100, "H&E  breast"), (356, "SIMULATED – NOT A PATIENT"))
+    lines = ((24, f"{family}, {given}"), (62, identifier), (100, "H&E  breast"), (356, "SIMULATED - NOT A PATIENT"))
     for top, text in lines:
         pen.text((28, top), text, fill=_INK, font=ImageFont.load_default(size=26))
     x = 28

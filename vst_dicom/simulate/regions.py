@@ -13,6 +13,12 @@ from vst_dicom.simulate.noise import SmoothNoise, make_rng
 TRUTH_PIXEL_UM = 16.0
 """Side of a pixel of the region map; seven of them make a tile of 112 µm."""
 
+_EDGE_REACH_UM = 90.0
+"""The details of the edge reach less far than this."""
+
+_STEEPEST = 3.0
+"""The outline's depth changes by less than this per micrometer."""
+
 
 class Region(IntEnum):
     """What a place of the slide is made of; the number is the value in the region map."""
@@ -100,12 +106,28 @@ class TissueLayout:
         """Fields at single points, shape ``(n,)``."""
         return self._fields(y_um, x_um, lambda noise: noise.at(y_um, x_um))
 
-    def _fields(self, y_um: NDArray[np.float64], x_um: NDArray[np.float64], of: _Evaluate) -> RegionFields:
+    def is_surely_glass(self, box_um: tuple[float, float, float, float]) -> bool:
+        """Whether a rectangle (top, left, bottom, right) lies so far outside the tissue that no detail reaches it."""
+        n = 9
+        y_um, x_um = np.linspace(box_um[0], box_um[2], n), np.linspace(box_um[1], box_um[3], n)
+        half_step_um = float(np.hypot(y_um[1] - y_um[0], x_um[1] - x_um[0])) / 2
+        body = self._body(y_um[:, None], x_um[None, :], lambda noise: noise.on_grid(y_um, x_um))
+        return float(body.max()) < -(_EDGE_REACH_UM + _STEEPEST * half_step_um)
+
+    def _body(self, y_um: NDArray[np.float64], x_um: NDArray[np.float64], of: _Evaluate) -> NDArray[np.float32]:
+        """Give the outline without the details of its edge, as `RegionFields.tissue`."""
         v = (y_um / self._height - 0.5).astype(np.float32)
         u = (x_um / self._width - 0.5).astype(np.float32)
         radius = (np.abs(u / 0.43) ** 3 + np.abs(v / 0.43) ** 3) ** np.float32(1 / 3)
         body = 1 - radius + 0.11 * of(self._outline[0]) + 0.05 * of(self._outline[1])
-        tissue = body * np.float32(0.43 * self._short) + 11 * self._scale * of(self._edge[0])
+        to_glass = 0.48 - np.maximum(np.abs(u), np.abs(v))
+        smaller: NDArray[np.float32] = np.minimum(body * 0.43, to_glass) * np.float32(self._short)
+        return smaller
+
+    def _fields(self, y_um: NDArray[np.float64], x_um: NDArray[np.float64], of: _Evaluate) -> RegionFields:
+        v = (y_um / self._height - 0.5).astype(np.float32)
+        u = (x_um / self._width - 0.5).astype(np.float32)
+        tissue = self._body(y_um, x_um, of) + 11 * self._scale * of(self._edge[0])
         tissue = tissue + 4.5 * of(self._edge[1]) + 2.6 * of(self._edge[2])
         to_glass = (0.48 - np.maximum(np.abs(u), np.abs(v))) * np.float32(self._short)
         tissue = np.minimum(tissue, to_glass)

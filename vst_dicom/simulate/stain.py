@@ -61,6 +61,8 @@ class Scanner:
         grain = np.rint(make_rng(seed, "sensor").normal(0, noise, (_GRAIN_PX, _GRAIN_PX, 3)))
         self._brighter = np.clip(grain, 0, 255).astype(np.uint8)
         self._darker = np.clip(-grain, 0, 255).astype(np.uint8)
+        bare = np.full((_GRAIN_PX, _GRAIN_PX, 3), GLASS_COLOR, dtype=np.uint8)
+        self._glass = self._expose(bare, 0, 0)
         self._log_glass = np.log(np.array(GLASS_COLOR, dtype=np.float32))
         self._absorption = (-np.log(10) * np.array([HEMATOXYLIN, EOSIN]).T).astype(np.float32)
         self._matrix = np.column_stack([self._absorption, self._log_glass]).astype(np.float32)
@@ -83,8 +85,8 @@ class Scanner:
 
     def scan_glass(self, n_rows: int, n_columns: int, top: int, left: int) -> RgbImage:
         """Make the image of a piece without tissue."""
-        bare = np.full((n_rows, n_columns, 3), GLASS_COLOR, dtype=np.uint8)
-        return self._expose(bare, top, left)
+        rows, columns = (top + np.arange(n_rows)) % _GRAIN_PX, (left + np.arange(n_columns)) % _GRAIN_PX
+        return self._glass.take(rows, axis=0).take(columns, axis=1)
 
     def _expose(self, image: RgbImage, top: int, left: int) -> RgbImage:
         """Add the sensor's noise in place; it repeats every 512 pixels of the slide."""

@@ -37,7 +37,8 @@ class Stroma:
         self._density = (SmoothNoise(seed, "collagen", 190), SmoothNoise(seed, "collagen bundles", 36))
         self._looseness = SmoothNoise(seed, "looseness", 120)
         self._grains = self._draw_grains(rng)
-        sample = self._smear(self._grains, np.zeros((_TILE, _TILE), dtype=np.float32))[32:-32, 32:-32]
+        zeros = np.zeros((_TILE, _TILE), dtype=np.float32)
+        sample = self._smear(self._grains, zeros, zeros + 1)[32:-32, 32:-32]
         reach = LARGEST_PX // step
         self._grains = np.pad(self._grains / sample.std(axis=(0, 1)), ((0, reach), (0, reach), (0, 0)), mode="wrap")
 
@@ -63,7 +64,9 @@ class Stroma:
         top, left = window.top // step % _TILE, window.left // step % _TILE
         grains = self._grains[top : top + window.size.n_rows // step, left : left + window.size.n_columns // step]
         sine, cosine = (window.enlarge(trig(2 * directions), step) for trig in (np.sin, np.cos))
-        bundles, fibrils = cv2.split(self._smear(grains, (np.arctan2(sine, cosine) / 2).astype(np.float32)))
+        cosine /= np.hypot(sine, cosine) + np.float32(1e-6)
+        along_y, along_x = np.sqrt((1 - cosine) / 2), np.sqrt((1 + cosine) / 2)  # of half the angle
+        bundles, fibrils = cv2.split(self._smear(grains, np.copysign(along_y, sine), along_x))
         density = 0.235 + 0.05 * self._density[0].on_grid(y, x) + 0.04 * self._density[1].on_grid(y, x)
         eosin = window.enlarge(density, step)
         eosin += 0.035 * bundles
@@ -83,16 +86,17 @@ class Stroma:
             planes.append(cv2.GaussianBlur(wrapped, (0, 0), sigma[0], sigmaY=sigma[1])[32:-32, 32:-32])
         return np.stack(planes, axis=2)
 
-    def _smear(self, grains: NDArray[np.float32], direction: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Average the grains along the directions; the same either way along a fiber."""
-        rows, columns = (np.arange(n, dtype=np.float32) for n in direction.shape)
-        step_y = np.sin(direction) * np.float32(1 / self._spacing.row_um)
-        step_x = np.cos(direction) * np.float32(1 / self._spacing.column_um)
+    def _smear(
+        self, grains: NDArray[np.float32], along_y: NDArray[np.float32], along_x: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Average the grains along unit vectors; the same either way along a fiber."""
+        rows, columns = (np.arange(n, dtype=np.float32) for n in along_y.shape)
         for stride_um in _STRIDES_UM:
+            step_y = along_y * np.float32(stride_um / self._spacing.row_um)
+            step_x = along_x * np.float32(stride_um / self._spacing.column_um)
             total = grains.copy()
-            for way in (stride_um, -stride_um):
-                place_y = step_y * np.float32(way) + rows[:, None]
-                place_x = step_x * np.float32(way) + columns[None, :]
+            for way in (np.add, np.subtract):
+                place_y, place_x = way(rows[:, None], step_y), way(columns[None, :], step_x)
                 total += cv2.remap(grains, place_x, place_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
             grains = total
         return grains

@@ -55,12 +55,14 @@ class TissuePainter:
         self._ground = SmoothNoise(seed, "ground substance", 90)
         self._thickness = (SmoothNoise(seed, "thickness", 900), SmoothNoise(seed, "thickness fine", 160))
         grain = make_rng(seed, "grain").standard_normal((_GRAIN_PX, _GRAIN_PX)).astype(np.float32)
-        grain = 1 + np.float32(0.22) * cv2.GaussianBlur(grain, (0, 0), 0.7, borderType=cv2.BORDER_REFLECT_101)
-        self._grain = np.pad(grain, (0, LARGEST_PX), mode="wrap")
+        smooth = cv2.GaussianBlur(np.pad(grain, 8, mode="wrap"), (0, 0), 0.7)[8:-8, 8:-8]
+        self._grain = np.pad(1 + np.float32(0.22) * smooth, (0, LARGEST_PX), mode="wrap")
         self._hue = SmoothNoise(seed, "hue", 1300)
 
     def paint(self, window: Window) -> tuple[Plane, Plane] | None:
         """Hematoxylin and eosin of each pixel of the window; None where it is all glass."""
+        if self._layout.is_surely_glass(window.box_um(0)):
+            return None
         fields = self._layout.on_grid(window.y_um(), window.x_um())
         if fields.tissue.max() < -2:
             return None
