@@ -13,6 +13,7 @@
     │   ├── StainError                not an H&E slide
     │   └── TissueError               no tissue to predict on
     ├── BundleError           the operator must act: wrong, damaged or unfit bundle
+    ├── EncodingError         this product failed: a result does not say what was predicted
     ├── PeerError             another system failed; time may heal it
     └── ResourceError         memory, disk or device ran out; time may heal it
 
@@ -88,6 +89,12 @@ class BundleError(VstDicomError):
     """The model bundle is missing, damaged or unfit; the operator must act."""
 
     code = "bundle"
+
+
+class EncodingError(VstDicomError):
+    """A written result does not say what was predicted; its makers must act."""
+
+    code = "encoding"
 
 
 class PeerError(VstDicomError):

@@ -78,9 +78,7 @@ class Bundle:
     @property
     def identity(self) -> BundleIdentity:
         """What a result says about its model."""
-        return BundleIdentity(
-            self.manifest.id, self.manifest.version, self.manifest_sha256, self.manifest.description
-        )
+        return BundleIdentity(self.manifest.id, self.manifest.version, self.manifest_sha256, self.manifest.description)
 
     @cached_property
     def genes(self) -> tuple[PanelGene, ...]:
@@ -235,7 +233,9 @@ def _parse_head(content: bytes, manifest: Manifest) -> tuple[RidgeHead, NDArray[
     """Head and reference embedding, whose shapes fit the manifest."""
     tensors = _parse_tensors(content, HEAD_FILE)
     if sorted(tensors) != sorted(_HEAD_TENSORS):
-        msg = f"{HEAD_FILE} must hold {', '.join(_HEAD_TENSORS)}, not {', '.join(sorted(tensors))}; get the bundle again"
+        msg = (
+            f"{HEAD_FILE} must hold {', '.join(_HEAD_TENSORS)}, not {', '.join(sorted(tensors))}; get the bundle again"
+        )
         raise BundleError(msg)
     reference_embedding = tensors.pop("reference_embedding")
     try:

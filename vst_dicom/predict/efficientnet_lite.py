@@ -18,7 +18,6 @@ Names of the parameters, all float32:
 
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 
 EMBED_DIM: Final = 1280

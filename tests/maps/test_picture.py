@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.results import BUNDLE, CREATED, full_grid, good_quality, table_of
+from vst_dicom.domain.result import SlideResult
+from vst_dicom.maps.picture import Backdrop, draw_overview
+
+
+@pytest.mark.parametrize("n_genes", [0, 1, 6, 9])
+def test_overview_is_drawn_for_any_number_of_genes(tmp_path: Path, n_genes: int) -> None:
+    grid = full_grid(20, 30)
+    values = np.random.default_rng(0).uniform(0, 3, (n_genes, 20, 30))
+    expression = table_of(values, *(f"G{number}" for number in range(n_genes)))
+    result = SlideResult("k", CREATED, grid, good_quality(600), expression, (), BUNDLE, {}, ())
+    backdrop = Backdrop(np.full((200, 300, 3), 230, np.uint8), (10.0, 10.0), (0.01, 0.01))
+
+    draw_overview(tmp_path / "overview.png", backdrop, result)
+
+    image = np.asarray(Image.open(tmp_path / "overview.png").convert("RGB"))
+    assert image.shape[1] > image.shape[0] > 300
+    yellow = (abs(image.astype(int) - (253, 231, 37)).sum(axis=2) < 12).sum()
+    assert (yellow > 100) == (n_genes > 0)

@@ -1,0 +1,54 @@
+import json
+
+import numpy as np
+
+from tests.results import BUNDLE, CREATED, full_grid, good_quality, make_gene, table_of
+from vst_dicom.domain.expression import GeneStatus
+from vst_dicom.domain.geometry import PixelSpacing
+from vst_dicom.domain.result import SlideResult
+from vst_dicom.maps.regions import find_top_regions
+from vst_dicom.maps.summary import RunFacts, summarize
+
+
+def make_summary() -> dict:
+    grid = full_grid(20, 20)
+    values = np.zeros((1, 20, 20))
+    values[0, 5:10, 5:9] = 3
+    expression = table_of(values, "ERBB2")
+    regions = find_top_regions(expression, grid, np.ones(400, np.bool_), PixelSpacing.from_um(1.0))
+    result = SlideResult("k", CREATED, grid, good_quality(400), expression, regions, BUNDLE, {"a": "b"}, ("mind this",))
+    facts = RunFacts({"series": "1"}, "cpu", "torch", {"predict": 2.0, "nothing": 0.0}, {"vst_dicom": "0"}, ["b", "a"])
+    return summarize(result, [*expression.genes, make_gene("GATA3", GeneStatus.HIDDEN)], facts)
+
+
+def test_summary_is_plain_json() -> None:
+    assert json.loads(json.dumps(make_summary()))["n_tiles"] == 400
+
+
+def test_a_hidden_gene_appears_with_its_reason_and_without_values() -> None:
+    hidden = make_summary()["genes"][1]
+
+    assert (hidden["symbol"], hidden["shown"], hidden["reason"]) == ("GATA3", False, "because")
+    assert hidden["mean"] is None
+    assert hidden["p95"] is None
+
+
+def test_a_shown_gene_states_mean_and_evidence() -> None:
+    gene = make_summary()["genes"][0]
+
+    assert gene["mean"] == 3 * 20 / 400
+    assert gene["held_out"] == {"r": 0.5, "interval": (0.4, 0.6), "unit": "section", "n": 4, "depth_adjusted_r": 0.3}
+
+
+def test_stages_state_their_rate_and_survive_zero_seconds() -> None:
+    stages = make_summary()["stages"]
+
+    assert stages["predict"] == {"seconds": 2.0, "tiles_per_s": 200.0}
+    assert stages["nothing"]["tiles_per_s"] is None
+
+
+def test_research_use_is_stated_first() -> None:
+    assert next(iter(make_summary().items())) == (
+        "notice",
+        "For Research Use Only. Not for use in diagnostic procedures.",
+    )

@@ -1,0 +1,177 @@
+"""``vst-dicom predict``: slides in, result folders out, without network or queue."""
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from vst_dicom.cli import failures
+from vst_dicom.cli.progress import stage_progress
+from vst_dicom.domain.errors import UsageError, VstDicomError
+from vst_dicom.domain.geometry import PixelSpacing
+
+_TABLE_ROWS: Final = 12
+
+if TYPE_CHECKING:
+    from vst_dicom.dicom.source import Slide
+    from vst_dicom.pipeline.process_slide import Choices, Outcome, Progress
+    from vst_dicom.predict.predictor import Predictor
+
+
+class Device(StrEnum):
+    """What computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def predict(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Folder of DICOM files, .dcm, .svs, .ndpi, .tif, .jpg …")
+    ],
+    out: Annotated[Path, typer.Option(help="Where to make one folder per slide, named by its Series Instance UID.")],
+    bundle: Annotated[str, typer.Option(metavar="ID|PATH", help="Model bundle; see: vst-dicom bundle list")] = "",
+    genes: Annotated[
+        str, typer.Option(metavar="A,B", help="Only these genes; all that evidence supports if none.")
+    ] = "",
+    formats: Annotated[
+        str, typer.Option(metavar="A,B", help="Of pm,seg,ann,sr,png,geojson,h5ad; all if none. The summary always.")
+    ] = "",
+    device: Annotated[Device, typer.Option(help="auto takes the GPU where there is one.")] = Device.AUTO,
+    batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Tiles computed together.")] = 32,
+    pixel_spacing_um: Annotated[
+        str,
+        typer.Option(metavar="X[,Y]", help="Micrometers per pixel where the slide states none; recorded as assumed."),
+    ] = "",
+    optical_path: Annotated[
+        str, typer.Option(metavar="ID", help="Which optical path; needed where it is unclear.")
+    ] = "",
+    focal_plane: Annotated[int, typer.Option(min=0, help="Which focal plane, from 1; 0 takes the middle one.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results of the same slide.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON lines.")] = False,
+) -> None:
+    """Predict gene maps of slides and write them as DICOM, GeoJSON, AnnData and a picture.
+
+    Example: vst-dicom predict slide-folder --out results
+
+    Example: vst-dicom predict photo.jpg --pixel-spacing-um 0.688 --out results --genes ERBB2,GNAS
+    """
+    from vst_dicom.predict.bundle import DEFAULT_BUNDLE, load_bundle
+    from vst_dicom.predict.predictor import Predictor
+    from vst_dicom.slide.finding import find_slides
+    from vst_dicom.slide.opening import open_found_slide
+
+    spacing = parse_spacing(pixel_spacing_um)
+    choices = _choices(genes, formats, overwrite)
+    slides = find_slides(inputs)
+    predictor = Predictor(load_bundle(bundle or DEFAULT_BUNDLE), device=device.value, batch_size=batch_size)
+    first_failure: VstDicomError | None = None
+    for files in slides:
+        try:
+            with (
+                open_found_slide(
+                    files,
+                    pixel_spacing=spacing,
+                    optical_path=optical_path or None,
+                    focal_plane=focal_plane - 1 if focal_plane else None,
+                ) as slide,
+                stage_progress() as progress,
+            ):
+                outcome = predict_slide(slide, predictor, out, choices, progress)
+        except VstDicomError as error:
+            failures.report(error)
+            first_failure = first_failure or error
+            continue
+        if as_json:
+            typer.echo(json.dumps(outcome.summary))
+        else:
+            print_outcome(outcome)
+    if first_failure is not None:
+        raise typer.Exit(failures.exit_code(first_failure))
+
+
+def predict_slide(
+    slide: "Slide", predictor: "Predictor", out: Path, choices: "Choices", progress: "Progress"
+) -> "Outcome":
+    """Process one open slide into its own folder below `out`."""
+    from vst_dicom.pipeline.process_slide import process_slide
+
+    folder = out / slide.source.series_instance_uid
+    return process_slide(slide, predictor, folder, choices=choices, now=datetime.now(UTC), progress=progress)
+
+
+def parse_spacing(text: str) -> PixelSpacing | None:
+    """Read ``X`` or ``X,Y`` in micrometers, X along a row; None from empty text.
+
+    Raises
+    ------
+    UsageError
+        If it is something else.
+    """
+    if not text:
+        return None
+    try:
+        along_x, _, along_y = text.partition(",")
+        return PixelSpacing.from_um(float(along_y or along_x), float(along_x))
+    except ValueError as error:
+        msg = f"--pixel-spacing-um takes micrometers as X or X,Y, such as 0.5, not {text!r}"
+        raise UsageError(msg) from error
+
+
+def _choices(genes: str, formats: str, overwrite: bool) -> "Choices":
+    from vst_dicom.pipeline.process_slide import Choices
+    from vst_dicom.pipeline.writing import ResultForm
+
+    names = _split(formats)
+    known = [form.value for form in ResultForm]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        msg = f"--formats knows {', '.join(known)}, not {', '.join(unknown)}"
+        raise UsageError(msg)
+    forms = frozenset(map(ResultForm, names)) if names else frozenset(ResultForm)
+    return Choices(tuple(_split(genes)) or None, forms, overwrite)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def print_outcome(outcome: "Outcome") -> None:
+    """Say what was found, as a table for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    summary, console = outcome.summary, Console()
+    shown = [gene for gene in summary["genes"] if gene["shown"]]
+    shown.sort(key=lambda gene: gene["held_out"]["depth_adjusted_r"] or gene["held_out"]["r"], reverse=True)
+    console.print(
+        f"\n[bold]{summary['n_tiles']:,} tiles[/] predicted with bundle {summary['bundle']['id']} on "
+        f"{summary['device']}: {len(shown)} of {len(summary['genes'])} genes are shown, the others lack evidence."
+    )
+    if shown:
+        table = Table("gene", "evidence", "held-out r", "beyond depth", "mean", "95th percentile", "regions")
+        for gene in shown[:_TABLE_ROWS]:
+            held_out = gene["held_out"]
+            n_regions = sum(region["gene"] == gene["symbol"] for region in summary["regions"])
+            adjusted = held_out["depth_adjusted_r"]
+            table.add_row(
+                gene["symbol"],
+                f"{gene['status']}, {held_out['n']} {held_out['unit']}s",
+                f"{held_out['r']:.2f}",
+                "" if adjusted is None else f"{adjusted:.2f}",
+                f"{gene['mean']:.2f}",
+                f"{gene['p95']:.2f}",
+                str(n_regions),
+            )
+        console.print(table)
+        if len(shown) > _TABLE_ROWS:
+            console.print(f"… and {len(shown) - _TABLE_ROWS} more in summary.json")
+        console.print(f"Unit of predicted relative mRNA expression: {summary['unit']}.")
+    for warning in summary["warnings"]:
+        console.print(f"[yellow]Mind:[/] {warning}")
+    console.print(f"[bold]{summary['notice']}[/]")
+    console.print(f"Results: {outcome.folder}", soft_wrap=True)

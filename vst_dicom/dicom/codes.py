@@ -1,0 +1,161 @@
+"""Codes of the standard's dictionaries and of our own, and how a gene is coded.
+
+``99VST`` is a private coding scheme (PS3.16 8.2: private designators begin with ``99``); what it needs beyond the
+standard's dictionaries stands here. HGNC is a scheme registered with HL7, so its symbolic name may serve as
+designator (PS3.16 8.1).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT, Gene
+
+MAX_CODE_VALUE: Final = 16
+"""Longest Code Value (0008,0100), a short string; anything longer is a Long Code Value (0008,0119)."""
+
+MAX_LONG_STRING: Final = 64
+"""Longest value of a long string (PS3.5 6.2), such as Code Meaning (0008,0104)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A coded concept (PS3.3 8.8).
+
+    Parameters
+    ----------
+    value
+        Code Value (0008,0100), or Long Code Value (0008,0119) when longer than 16 characters.
+    scheme
+        Coding Scheme Designator (0008,0102).
+    meaning
+        Code Meaning (0008,0104).
+    """
+
+    value: str
+    scheme: str
+    meaning: str
+
+    def to_item(self) -> Dataset:
+        """Write it as an item of a code sequence."""
+        item = Dataset()
+        if len(self.value) <= MAX_CODE_VALUE:
+            item.CodeValue = self.value
+        else:
+            item.LongCodeValue = self.value
+        item.CodingSchemeDesignator = self.scheme
+        item.CodeMeaning = self.meaning[:MAX_LONG_STRING]
+        return item
+
+
+def content_item(name: Code, value: Code) -> Dataset:
+    """Write a name and its coded value as a content item (PS3.3 10.2)."""
+    item = Dataset()
+    item.ValueType = "CODE"
+    item.ConceptNameCodeSequence = [name.to_item()]
+    item.ConceptCodeSequence = [value.to_item()]
+    return item
+
+
+OWN_SCHEME: Final = "99VST"
+
+PREDICTED_EXPRESSION: Final = Code("vst-0001", OWN_SCHEME, "Predicted mRNA expression (image-derived)")
+INFERRED_FROM_MORPHOLOGY: Final = Code("vst-0002", OWN_SCHEME, "Inferred from H&E morphology")
+GENE_SYMBOL: Final = Code("vst-0003", OWN_SCHEME, "Gene symbol without HGNC identifier")
+PERCENTILE_95: Final = Code("vst-0004", OWN_SCHEME, "95th percentile")
+HELD_OUT_CORRELATION: Final = Code("vst-0100", OWN_SCHEME, "Held-out correlation with measured expression")
+HELD_OUT_UNIT: Final = Code("vst-0101", OWN_SCHEME, "Unit held out")
+HELD_OUT_PATIENT: Final = Code("vst-0102", OWN_SCHEME, "Patients held out")
+HELD_OUT_SECTION: Final = Code("vst-0103", OWN_SCHEME, "Sections held out")
+NUMBER_HELD_OUT: Final = Code("vst-0104", OWN_SCHEME, "Number of units held out")
+HELD_OUT_LOWER: Final = Code("vst-0106", OWN_SCHEME, "Lower limit of its 95 % interval")
+HELD_OUT_UPPER: Final = Code("vst-0107", OWN_SCHEME, "Upper limit of its 95 % interval")
+DEPTH_ADJUSTED_CORRELATION: Final = Code("vst-0105", OWN_SCHEME, "Held-out correlation adjusted for depth")
+EVIDENCE: Final = Code("vst-0110", OWN_SCHEME, "Evidence for prediction")
+EVIDENCE_SUPPORTED: Final = Code("vst-0111", OWN_SCHEME, "Supported by patients kept apart from training")
+EVIDENCE_EXPLORATORY: Final = Code("vst-0112", OWN_SCHEME, "Exploratory: too few patients to judge")
+HIGH_EXPRESSION_REGION: Final = Code("vst-0200", OWN_SCHEME, "Region of high predicted expression")
+TILE_IN_RANGE: Final = Code("vst-0201", OWN_SCHEME, "Tile with predicted expression in a range")
+REGION_THRESHOLD: Final = Code("vst-0202", OWN_SCHEME, "Least predicted expression of a tile of the region")
+NUMBER_OF_TILES: Final = Code("vst-0203", OWN_SCHEME, "Number of tiles")
+GENES_OVER_ALL_TISSUE: Final = Code("vst-0300", OWN_SCHEME, "Predicted expression over all tissue")
+GENE_OVER_ALL_TISSUE: Final = Code("vst-0301", OWN_SCHEME, "Predicted expression of a gene over all tissue")
+PARAMETER: Final = Code("vst-0302", OWN_SCHEME, "Parameter")
+WARNING: Final = Code("vst-0303", OWN_SCHEME, "Warning")
+INTENDED_USE: Final = Code("vst-0900", OWN_SCHEME, "Intended use")
+RESEARCH_USE: Final = Code("vst-0901", OWN_SCHEME, RESEARCH_USE_ONLY)
+
+QUANTITY: Final = Code("246205007", "SCT", "Quantity")
+MEASUREMENT_METHOD: Final = Code("370129005", "SCT", "Measurement Method")
+GENE_STUDIED: Final = Code("48018-6", "LN", "Gene studied [ID]")
+UNIT_OF_EXPRESSION: Final = Code("1", "UCUM", UNIT)
+"""Dimensionless; the meaning names the transform, since UCUM has no logarithm of counts."""
+
+NO_UNITS: Final = Code("1", "UCUM", "no units")
+SQUARE_MILLIMETER: Final = Code("mm2", "UCUM", "mm2")
+AREA: Final = Code("42798000", "SCT", "Area")
+MEAN: Final = Code("373098007", "SCT", "Mean")
+TISSUE: Final = Code("85756007", "SCT", "Tissue")
+SPATIAL_CONCEPT: Final = Code("309825002", "SCT", "Spatial and Relational Concept")
+LIGHT_MICROSCOPY: Final = Code("104157003", "SCT", "Light microscopy")
+ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
+IMAGING_MEASUREMENT_REPORT: Final = Code("126000", "DCM", "Imaging Measurement Report")
+IMAGING_MEASUREMENTS: Final = Code("126010", "DCM", "Imaging Measurements")
+PROCEDURE_REPORTED: Final = Code("121058", "DCM", "Procedure Reported")
+COMMENT: Final = Code("121106", "DCM", "Comment")
+DEVICE: Final = Code("121007", "DCM", "Device")
+SPECIMEN: Final = Code("121027", "DCM", "Specimen")
+QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
+SEGMENTATION: Final = Code("113076", "DCM", "Segmentation")
+SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
+ACQUISITION_EQUIPMENT: Final = Code("109101", "DCM", "Acquisition Equipment")
+PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
+
+
+def gene_code(gene: Gene) -> Code:
+    """Code a gene: by HGNC where its identifier is known, else by a private code that is its symbol."""
+    return Code(gene.hgnc_id, "HGNC", gene.symbol) if gene.hgnc_id else Code(gene.symbol, OWN_SCHEME, gene.symbol)
+
+
+def gene_concept(gene: Gene) -> Code:
+    """Name what `gene_code` is: the gene studied, or a symbol that no registry vouches for."""
+    return GENE_STUDIED if gene.hgnc_id else GENE_SYMBOL
+
+
+def for_gene(concept: Code, gene: Gene, meaning: str) -> Code:
+    """Narrow one of our concepts to one gene, for readers that show a single code.
+
+    The code value is the concept's, then the number of the HGNC identifier, or where there is none the first hex
+    digits of a hash of the symbol.
+
+    Parameters
+    ----------
+    concept
+        One of the concepts of our own scheme.
+    gene
+        Which gene.
+    meaning
+        What people read, such as ``High predicted ERBB2 expression``.
+    """
+    digits = gene.hgnc_id.rpartition(":")[2] if gene.hgnc_id else hashlib.sha256(gene.symbol.encode()).hexdigest()
+    return Code(f"{concept.value}.{digits}"[:MAX_CODE_VALUE], concept.scheme, meaning)
+
+
+def expression_of(gene: Gene) -> Code:
+    """Name the predicted expression of one gene as a quantity."""
+    return for_gene(PREDICTED_EXPRESSION, gene, f"Predicted {gene.symbol} mRNA expression")
+
+
+def coding_schemes() -> list[Dataset]:
+    """Identify the schemes that PS3.16 does not know, for Coding Scheme Identification Sequence (0008,0110)."""
+    hgnc, own = Dataset(), Dataset()
+    hgnc.CodingSchemeDesignator = "HGNC"
+    hgnc.CodingSchemeRegistry = "HL7"
+    hgnc.CodingSchemeUID = "2.16.840.1.113883.6.281"
+    hgnc.CodingSchemeName = "HUGO Gene Nomenclature Committee"
+    own.CodingSchemeDesignator = OWN_SCHEME
+    own.CodingSchemeName = "vst_dicom"
+    own.CodingSchemeResponsibleOrganization = "vst_dicom"
+    return [hgnc, own]

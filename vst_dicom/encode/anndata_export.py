@@ -1,0 +1,135 @@
+"""Predicted expression as AnnData (.h5ad), laid out as scanpy and squidpy expect spatial data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from vst_dicom.dicom.source import SourceSlide
+from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT
+from vst_dicom.domain.geometry import PixelSpacing
+from vst_dicom.domain.pixels import RgbImage
+from vst_dicom.domain.result import SlideResult
+from vst_dicom.encode.provenance import require_shown_genes
+from vst_dicom.encode.writing import whole_file
+
+
+def write_anndata(
+    path: Path,
+    source: SourceSlide,
+    result: SlideResult,
+    thumbnail: RgbImage | None = None,
+    thumbnail_spacing: PixelSpacing | None = None,
+) -> None:
+    """Write tiles by genes, with places, quality, evidence and the slide's thumbnail.
+
+    ``obsm["spatial"]`` holds x, y of tile centers in base level pixels, pixel centers at whole numbers. The values
+    are predictions; ``uns["vst_dicom"]`` says so.
+
+    Parameters
+    ----------
+    path
+        Where to.
+    source
+        The slide.
+    result
+        Its predictions.
+    thumbnail
+        Picture of the whole total pixel matrix.
+    thumbnail_spacing
+        Distance between its pixel centers; needed with a thumbnail.
+
+    Raises
+    ------
+    BundleError
+        If the result has no gene to show.
+    ValueError
+        If a thumbnail comes without its spacing.
+    """
+    require_shown_genes(result)
+    table = AnnData(
+        X=np.ascontiguousarray(result.expression.values, dtype=np.float32),
+        obs=_tiles(source, result),
+        var=_genes(result),
+        obsm={"spatial": result.grid.centers_px},
+        uns={"vst_dicom": _about(source, result)},
+    )
+    if thumbnail is not None:
+        if thumbnail_spacing is None:
+            raise ValueError("a thumbnail needs its pixel spacing")
+        table.uns["spatial"] = {source.series_instance_uid: _picture(source, result, thumbnail, thumbnail_spacing)}
+    with whole_file(path) as temporary:
+        table.write_h5ad(temporary, compression="gzip")
+
+
+def _tiles(source: SourceSlide, result: SlideResult) -> pd.DataFrame:
+    rows, columns = result.grid.cells.T
+    positions = source.plane.to_slide_mm(*result.grid.centers_px.T)
+    return pd.DataFrame(
+        {
+            "row": rows,
+            "column": columns,
+            "x_mm": positions[:, 0],
+            "y_mm": positions[:, 1],
+            "tissue_fraction": result.quality.tissue_fraction,
+            "sharpness": result.quality.sharpness,
+            "blurred": result.quality.blurred,
+            "inked": result.quality.inked,
+        },
+        index=pd.Index([f"{row}x{column}" for row, column in zip(rows, columns, strict=True)], name="tile"),
+    )
+
+
+def _genes(result: SlideResult) -> pd.DataFrame:
+    genes = result.expression.genes
+    intervals = [gene.held_out_interval or (np.nan, np.nan) for gene in genes]
+    return pd.DataFrame(
+        {
+            "hgnc_id": [gene.gene.hgnc_id or "" for gene in genes],
+            "status": [gene.status.value for gene in genes],
+            "reason": [gene.reason for gene in genes],
+            "held_out_r": [gene.held_out_r for gene in genes],
+            "held_out_r_lower": [lower for lower, _ in intervals],
+            "held_out_r_upper": [upper for _, upper in intervals],
+            "held_out_unit": [gene.held_out_unit for gene in genes],
+            "n_held_out": [gene.n_held_out for gene in genes],
+            "depth_adjusted_r": [np.nan if gene.depth_adjusted_r is None else gene.depth_adjusted_r for gene in genes],
+        },
+        index=pd.Index([gene.gene.symbol for gene in genes], name="symbol"),
+    )
+
+
+def _about(source: SourceSlide, result: SlideResult) -> dict[str, Any]:
+    return {
+        "quantity": "predicted mRNA expression, inferred from H&E morphology",
+        "unit": UNIT,
+        "intended_use": RESEARCH_USE_ONLY,
+        "bundle": result.bundle.bundle_id,
+        "bundle_version": result.bundle.version,
+        "bundle_sha256": result.bundle.sha256,
+        "bundle_description": result.bundle.description,
+        "result_key": result.key,
+        "created": result.created.isoformat(),
+        "study_instance_uid": source.study_instance_uid,
+        "series_instance_uid": source.series_instance_uid,
+        "sop_instance_uids": np.array([str(header.SOPInstanceUID) for header in source.instances], dtype=object),
+        "tile_size_px": np.array([result.grid.tile_size.n_rows, result.grid.tile_size.n_columns]),
+        "pixel_spacing_mm": np.array([source.plane.spacing.row_mm, source.plane.spacing.column_mm]),
+        "parameters": dict(result.parameters),
+        "warnings": np.array(result.warnings, dtype=object),
+    }
+
+
+def _picture(
+    source: SourceSlide, result: SlideResult, thumbnail: RgbImage, thumbnail_spacing: PixelSpacing
+) -> dict[str, Any]:
+    """Follow scanpy's layout for Visium: spatial coordinates × scale factor are pixels of the picture."""
+    return {
+        "images": {"hires": thumbnail},
+        "scalefactors": {
+            "tissue_hires_scalef": source.plane.spacing.column_mm / thumbnail_spacing.column_mm,
+            "spot_diameter_fullres": float(min(result.grid.tile_size.n_columns, result.grid.tile_size.n_rows)),
+        },
+    }

@@ -1,0 +1,117 @@
+"""The machine-readable summary of one run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT, PanelGene
+from vst_dicom.domain.result import SlideResult
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """How a run went.
+
+    Parameters
+    ----------
+    slide
+        Identifiers and geometry of the slide; never patient data.
+    device, engine
+        What computed.
+    stage_seconds
+        Wall time per stage.
+    versions
+        Of the product and of the libraries that shape the numbers.
+    files
+        Names of the files written.
+    """
+
+    slide: Mapping[str, Any]
+    device: str
+    engine: str
+    stage_seconds: Mapping[str, float]
+    versions: Mapping[str, str]
+    files: Sequence[str]
+
+
+def summarize(result: SlideResult, panel: Sequence[PanelGene], facts: RunFacts) -> dict[str, Any]:
+    """State the result as plain JSON values.
+
+    Parameters
+    ----------
+    result
+        What was found; it holds shown genes only.
+    panel
+        Every gene of the bundle, hidden ones too: they appear with their reason and without values.
+    facts
+        How the run went.
+    """
+    n_tiles = len(result.grid)
+    columns = {gene.gene.symbol: index for index, gene in enumerate(result.expression.genes)}
+    return {
+        "notice": RESEARCH_USE_ONLY,
+        "slide": dict(facts.slide),
+        "result_key": result.key,
+        "created": result.created.isoformat(),
+        "n_tiles": n_tiles,
+        "tiles": {
+            "n_blurred": int(result.quality.blurred.sum()),
+            "n_inked": int(result.quality.inked.sum()),
+        },
+        "unit": UNIT,
+        "device": facts.device,
+        "engine": facts.engine,
+        "stages": {
+            name: {"seconds": round(seconds, 3), "tiles_per_s": round(n_tiles / seconds, 1) if seconds > 0 else None}
+            for name, seconds in facts.stage_seconds.items()
+        },
+        "bundle": {
+            "id": result.bundle.bundle_id,
+            "version": result.bundle.version,
+            "sha256": result.bundle.sha256,
+            "description": result.bundle.description,
+        },
+        "parameters": dict(result.parameters),
+        "genes": [
+            _gene(gene, result.expression.values[:, columns[gene.gene.symbol]])
+            if gene.gene.symbol in columns
+            else _gene(gene, None)
+            for gene in panel
+        ],
+        "signatures": [],
+        "regions": [
+            {
+                "number": region.number,
+                "gene": region.gene.gene.symbol,
+                "n_tiles": len(region.tiles),
+                "area_mm2": round(region.area_mm2, 6),
+                "mean": round(region.mean, 5),
+                "threshold": round(region.threshold, 5),
+            }
+            for region in result.regions
+        ],
+        "warnings": list(result.warnings),
+        "versions": dict(facts.versions),
+        "files": sorted(facts.files),
+    }
+
+
+def _gene(gene: PanelGene, values: Any) -> dict[str, Any]:
+    return {
+        "symbol": gene.gene.symbol,
+        "hgnc": gene.gene.hgnc_id,
+        "shown": values is not None,
+        "status": gene.status.value,
+        "reason": gene.reason,
+        "mean": None if values is None else round(float(np.mean(values)), 5),
+        "p95": None if values is None else round(float(np.quantile(values, 0.95)), 5),
+        "held_out": {
+            "r": round(gene.held_out_r, 4),
+            "interval": gene.held_out_interval,
+            "unit": gene.held_out_unit,
+            "n": gene.n_held_out,
+            "depth_adjusted_r": gene.depth_adjusted_r,
+        },
+    }

@@ -1,0 +1,40 @@
+"""The name of a piece of work: the same slide, model and choices always give the same key."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from vst_dicom.dicom.source import Slide, SourceSlide
+from vst_dicom.domain.result import BundleIdentity
+from vst_dicom.domain.tiles import TileGrid
+
+
+def result_parameters(slide: Slide, grid: TileGrid, genes: Sequence[str] | None) -> dict[str, str]:
+    """State what was chosen, by the user or for them, as text."""
+    source, base = slide.source, slide.levels[0]
+    plane, n_planes = source.focal_plane
+    height_um = grid.tile_size.n_rows * base.spacing.row_um
+    width_um = grid.tile_size.n_columns * base.spacing.column_um
+    return {
+        "base_spacing_um": f"{base.spacing.row_um:.6g} x {base.spacing.column_um:.6g}"
+        + (" (assumed, given by the user)" if source.spacing_assumed else ""),
+        "tile_um": f"{height_um:.6g} x {width_um:.6g}",
+        "optical_path": source.optical_path or "the only one",
+        "focal_plane": f"{plane + 1} of {n_planes}",
+        "genes": "all shown" if genes is None else ",".join(genes),
+    }
+
+
+def result_key(source: SourceSlide, bundle: BundleIdentity, parameters: dict[str, str]) -> str:
+    """SHA-256 over what decides a result: study, slide content, bundle, parameters.
+
+    Every UID of the result derives from it, so that a repeated run names its objects alike.
+    """
+    parts = [
+        source.study_instance_uid,
+        sorted(str(instance.SOPInstanceUID) for instance in source.instances),
+        source.content_sha256,
+        bundle.sha256,
+        parameters,
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

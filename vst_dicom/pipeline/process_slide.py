@@ -1,0 +1,174 @@
+"""The main path: an open slide in, a folder of results out. Start reading here.
+
+slide → thumbnail → tissue → grid → tiles → predict → maps and regions → encode → check → write
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vst_dicom.dicom.source import Slide
+from vst_dicom.dicom.specimen import stated_stain
+from vst_dicom.domain.errors import StainError, UsageError
+from vst_dicom.domain.expression import ExpressionTable
+from vst_dicom.domain.result import SlideResult
+from vst_dicom.files import refuse_existing
+from vst_dicom.maps.regions import find_top_regions
+from vst_dicom.pipeline.identity import result_key, result_parameters
+from vst_dicom.pipeline.stages import Stages
+from vst_dicom.pipeline.writing import ResultForm, write_results
+from vst_dicom.predict.predictor import Predictor
+from vst_dicom.tiles.grid import check_spacing, lay_grid
+from vst_dicom.tiles.quality import QualityRecorder
+from vst_dicom.tiles.sampler import sample_tiles
+from vst_dicom.tiles.thumbnail import read_thumbnail
+from vst_dicom.tiles.tissue import check_stain, find_tissue
+
+Progress = Callable[[str, int, int], None]
+"""Told the stage, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user chose.
+
+    Parameters
+    ----------
+    genes
+        Symbols to show, None for all that evidence supports.
+    forms
+        Which result forms to write; the summary is always written.
+    overwrite
+        Whether earlier results of the same slide may be replaced.
+    """
+
+    genes: tuple[str, ...] | None = None
+    forms: frozenset[ResultForm] = frozenset(ResultForm)
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one slide became.
+
+    Parameters
+    ----------
+    folder
+        Where the results lie.
+    result
+        What was found.
+    summary
+        The content of ``summary.json``.
+    """
+
+    folder: Path
+    result: SlideResult
+    summary: Mapping[str, Any]
+
+
+def process_slide(
+    slide: Slide, predictor: Predictor, out: Path, *, choices: Choices, now: datetime, progress: Progress
+) -> Outcome:
+    """Predict gene maps of one slide and write every chosen result form.
+
+    Parameters
+    ----------
+    slide
+        Open slide; it stays open.
+    predictor
+        A bundle on a device.
+    out
+        Folder to make; it appears whole or not at all.
+    choices
+        What the user chose.
+    now
+        Time of the run, UTC; recorded in every object.
+    progress
+        Told how far the work is.
+
+    Raises
+    ------
+    InputError
+        If the slide is too coarse, not H&E, without tissue, or damaged.
+    UsageError
+        If a chosen gene is not in the bundle.
+    ResourceError
+        If memory does not suffice.
+    """
+    refuse_existing(out, overwrite=choices.overwrite)
+    stages = Stages(progress)
+    spec = predictor.bundle.manifest.encoder
+    base = slide.levels[0]
+    _check_genes(predictor, choices)
+    warnings = [*slide.source.warnings, *check_spacing(base.spacing, spec.spacing_um_range[1], 1.2 * spec.spacing_um)]
+
+    with stages.measure("tissue"):
+        thumbnail = read_thumbnail(slide)
+        tissue = find_tissue(thumbnail)
+        stain = stated_stain(slide.source.header)
+        if stain not in (None, "he"):
+            msg = f"the slide says that it is stained with {stain}; this model reads hematoxylin and eosin only"
+            raise StainError(msg)
+        check_stain(thumbnail, tissue)
+        grid, tissue_fraction = lay_grid(base, tissue, spec.tile_px * spec.spacing_um)
+
+    recorder = QualityRecorder(len(grid))
+    with stages.measure("predict", len(grid)) as tiles_done:
+        batches = sample_tiles(
+            slide, grid.corners_px, grid.tile_size, tile_px=spec.tile_px, batch_size=predictor.engine.batch_size
+        )
+        table = predictor.predict(stages.waiting("read", recorder.watch(batches)), grid, tiles_done)
+
+    with stages.measure("maps"):
+        quality = recorder.quality(tissue_fraction)
+        expression = _chosen(table.shown(), choices)
+        usable = ~(quality.blurred | quality.inked)
+        warnings += _quality_warnings(usable)
+        parameters = result_parameters(slide, grid, choices.genes)
+        result = SlideResult(
+            key=result_key(slide.source, predictor.bundle.identity, parameters),
+            created=now,
+            grid=grid,
+            quality=quality,
+            expression=expression,
+            regions=find_top_regions(expression, grid, usable, base.spacing),
+            bundle=predictor.bundle.identity,
+            parameters=parameters,
+            warnings=tuple(warnings),
+        )
+
+    summary = write_results(out, slide, predictor, result, choices.forms, stages, overwrite=choices.overwrite)
+    return Outcome(out, result, summary)
+
+
+def _check_genes(predictor: Predictor, choices: Choices) -> None:
+    known = {gene.gene.symbol: gene for gene in predictor.bundle.genes}
+    for symbol in choices.genes or ():
+        if symbol not in known:
+            msg = (
+                f"bundle {predictor.bundle.identity.bundle_id} does not know gene {symbol}; "
+                "see its genes with: vst-dicom bundle show"
+            )
+            raise UsageError(msg)
+        if not known[symbol].shown:
+            msg = f"gene {symbol} is not shown: {known[symbol].reason}"
+            raise UsageError(msg)
+
+
+def _chosen(table: ExpressionTable, choices: Choices) -> ExpressionTable:
+    if choices.genes is None:
+        return table
+    columns = {gene.gene.symbol: index for index, gene in enumerate(table.genes)}
+    picked = [columns[symbol] for symbol in dict.fromkeys(choices.genes)]
+    return ExpressionTable(tuple(table.genes[index] for index in picked), table.values[:, picked])
+
+
+def _quality_warnings(usable: np.ndarray[Any, np.dtype[np.bool_]]) -> list[str]:
+    n_bad = int((~usable).sum())
+    if n_bad == 0:
+        return []
+    return [f"{n_bad} of {len(usable)} tiles are out of focus or covered by ink; regions leave them out"]

@@ -1,0 +1,166 @@
+"""Write all forms of a result into a folder that appears whole or not at all."""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom.dataset import Dataset
+
+from vst_dicom.dicom.source import Slide
+from vst_dicom.domain.result import SlideResult
+from vst_dicom.encode.anndata_export import write_anndata
+from vst_dicom.encode.annotations import encode_annotations
+from vst_dicom.encode.checks import check_result
+from vst_dicom.encode.geojson import write_geojson
+from vst_dicom.encode.parametric_map import encode_parametric_map
+from vst_dicom.encode.report import encode_report
+from vst_dicom.encode.segmentation import encode_segmentation
+from vst_dicom.encode.writing import write_dicom
+from vst_dicom.files import whole_folder
+from vst_dicom.maps.picture import Backdrop, draw_overview
+from vst_dicom.maps.summary import RunFacts, summarize
+from vst_dicom.pipeline.stages import Stages
+from vst_dicom.predict.predictor import Predictor
+from vst_dicom.tiles.thumbnail import THUMBNAIL_UM, Thumbnail, read_thumbnail
+
+SUMMARY_FILE: Final = "summary.json"
+
+_PICTURE_PX: Final = 1500
+"""Longest side of the slide in the overview picture and in the AnnData file."""
+
+_NUMERIC_LIBRARIES: Final = ("vst-dicom", "torch", "numpy", "pydicom", "highdicom", "opencv-python-headless")
+
+
+class ResultForm(StrEnum):
+    """A form in which a result can be written; the value is its name on the command line."""
+
+    PARAMETRIC_MAP = "pm"
+    SEGMENTATION = "seg"
+    ANNOTATIONS = "ann"
+    REPORT = "sr"
+    OVERVIEW = "png"
+    GEOJSON = "geojson"
+    ANNDATA = "h5ad"
+
+    @property
+    def file_name(self) -> str:
+        """Its file in the result folder."""
+        return _FILE_NAMES[self]
+
+
+_FILE_NAMES: Final[Mapping[ResultForm, str]] = {
+    ResultForm.PARAMETRIC_MAP: "parametric-map.dcm",
+    ResultForm.SEGMENTATION: "segmentation.dcm",
+    ResultForm.ANNOTATIONS: "annotations.dcm",
+    ResultForm.REPORT: "report.dcm",
+    ResultForm.OVERVIEW: "overview.png",
+    ResultForm.GEOJSON: "tiles.geojson",
+    ResultForm.ANNDATA: "expression.h5ad",
+}
+
+
+def write_results(
+    out: Path,
+    slide: Slide,
+    predictor: Predictor,
+    result: SlideResult,
+    forms: frozenset[ResultForm],
+    stages: Stages,
+    *,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Encode, check and write; returns the summary.
+
+    Parameters
+    ----------
+    out
+        Folder to make.
+    slide, predictor, result
+        What was read, by what it was predicted, and what was found.
+    forms
+        Which forms to write; those that need a gene are left out where evidence supports none.
+    stages
+        Measures the work.
+    overwrite
+        Whether a folder with earlier results may be replaced.
+
+    Raises
+    ------
+    EncodingError
+        If an object does not state what the result says; nothing is written then.
+    ResourceError
+        If the disk cannot take the files.
+    """
+    with whole_folder(out, overwrite=overwrite) as folder:
+        with stages.measure("encode"):
+            for form, dataset in _encode(slide, result, forms).items():
+                write_dicom(dataset, folder / form.file_name)
+        with stages.measure("check"):
+            check_result(slide.source, result, sorted(folder.iterdir()))
+        with stages.measure("export"):
+            _write_exports(folder, slide, result, forms)
+        facts = RunFacts(
+            slide=_slide_facts(slide),
+            device=predictor.engine.device_name,
+            engine="torch",
+            stage_seconds=stages.seconds,
+            versions={name: version(name) for name in _NUMERIC_LIBRARIES},
+            files=[*(path.name for path in folder.iterdir()), SUMMARY_FILE],
+        )
+        summary = summarize(result, predictor.bundle.genes, facts)
+        (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return summary
+
+
+def _encode(slide: Slide, result: SlideResult, forms: frozenset[ResultForm]) -> dict[ResultForm, Dataset]:
+    """Make the chosen DICOM objects; the report, last, refers to the others."""
+    objects: dict[ResultForm, Dataset] = {}
+    has_genes = bool(result.expression.genes)
+    if ResultForm.PARAMETRIC_MAP in forms and has_genes:
+        objects[ResultForm.PARAMETRIC_MAP] = encode_parametric_map(slide.source, result)
+    if ResultForm.SEGMENTATION in forms:
+        objects[ResultForm.SEGMENTATION] = encode_segmentation(slide.source, result)
+    if ResultForm.ANNOTATIONS in forms and has_genes:
+        objects[ResultForm.ANNOTATIONS] = encode_annotations(slide.source, result)
+    if ResultForm.REPORT in forms and has_genes:
+        objects[ResultForm.REPORT] = encode_report(slide.source, result, list(objects.values()))
+    return objects
+
+
+def _write_exports(folder: Path, slide: Slide, result: SlideResult, forms: frozenset[ResultForm]) -> None:
+    """Write what is not DICOM."""
+    picture = _read_picture(slide)
+    if ResultForm.OVERVIEW in forms:
+        pixel_mm = (picture.spacing.column_mm, picture.spacing.row_mm)
+        backdrop = Backdrop(picture.image, picture.base_px, pixel_mm)
+        draw_overview(folder / ResultForm.OVERVIEW.file_name, backdrop, result)
+    if ResultForm.GEOJSON in forms:
+        write_geojson(folder / ResultForm.GEOJSON.file_name, slide.source, result)
+    if ResultForm.ANNDATA in forms and result.expression.genes:
+        write_anndata(folder / ResultForm.ANNDATA.file_name, slide.source, result, picture.image, picture.spacing)
+
+
+def _read_picture(slide: Slide) -> Thumbnail:
+    """Read the slide at about `_PICTURE_PX`; never finer than 0.5 µm, never coarser than the tissue mask's picture."""
+    base = slide.levels[0]
+    longest_um = max(base.size.n_rows * base.spacing.row_um, base.size.n_columns * base.spacing.column_um)
+    return read_thumbnail(slide, min(max(longest_um / _PICTURE_PX, 0.5), THUMBNAIL_UM))
+
+
+def _slide_facts(slide: Slide) -> dict[str, Any]:
+    """Identify the slide without naming the patient."""
+    source, base = slide.source, slide.levels[0]
+    return {
+        "study_instance_uid": source.study_instance_uid,
+        "series_instance_uid": source.series_instance_uid,
+        "sop_instance_uids": [str(instance.SOPInstanceUID) for instance in source.instances],
+        "frame_of_reference_uid": source.frame_of_reference_uid,
+        "content_sha256": source.content_sha256,
+        "n_rows": base.size.n_rows,
+        "n_columns": base.size.n_columns,
+        "spacing_um": [base.spacing.row_um, base.spacing.column_um],
+        "spacing_assumed": source.spacing_assumed,
+    }
