@@ -152,7 +152,8 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
         contents[name] = _read(folder, name)
         found = hashlib.sha256(contents[name]).hexdigest()
         if found != expected:
-            msg = f"{name} in bundle {manifest.id} has SHA-256 {found}, the manifest says {expected}; get the bundle again"
+            msg = f"{name} in bundle {manifest.id} has SHA-256 {found}, the manifest says {expected}; "
+                "get the bundle again"
             raise BundleError(msg)
     head, reference_embedding = _parse_head(contents[HEAD_FILE], manifest)
     return Bundle(

@@ -218,9 +218,7 @@ def _complete_frame_of_reference(headers: Sequence[Dataset]) -> list[str]:
     """
     uid = read_text(headers[0], "FrameOfReferenceUID")
     if uid:
-        return (
-            [] if is_uid(uid) else ["Frame of Reference UID is not a valid UID; it is kept for viewers to match"]
-        )
+        return [] if is_uid(uid) else ["Frame of Reference UID is not a valid UID; it is kept for viewers to match"]
     for header in headers:
         header.FrameOfReferenceUID = derive_uid("frame of reference", read_uid(header, "SeriesInstanceUID"))
     return ["Frame of Reference UID is missing; one was derived from the series"]

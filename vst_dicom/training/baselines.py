@@ -57,7 +57,7 @@ def count_nuclei(hematoxylin: NDArray[np.float32], spacing_um: float) -> int:
 
 
 def describe_tile(image: RgbImage, spacing_um: float) -> tuple[float, float, float]:
-    """Number of nuclei, mean hematoxylin and mean eosin density of a tile."""
+    """Give the number of nuclei, mean hematoxylin and mean eosin density of a tile."""
     stains = separate_stains(image)
     return (
         float(count_nuclei(np.ascontiguousarray(stains[..., 0]), spacing_um)),
@@ -67,7 +67,7 @@ def describe_tile(image: RgbImage, spacing_um: float) -> tuple[float, float, flo
 
 
 def regress(
-    train: NDArray[np.float64], expression: NDArray[np.float32], test: NDArray[np.float64]
+    train: NDArray[np.float64], expression: NDArray[np.floating], test: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Fit each gene to some plain numbers by least squares and predict it for other spots.
 

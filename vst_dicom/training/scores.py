@@ -29,7 +29,7 @@ def pearson(predicted: NDArray[np.floating], measured: NDArray[np.floating]) -> 
 
 def spearman(predicted: NDArray[np.floating], measured: NDArray[np.floating]) -> FloatArray:
     """Spearman correlation of each column; ties get their mean rank."""
-    from scipy.stats import rankdata  # noqa: PLC0415 - slow to import
+    from scipy.stats import rankdata
 
     return pearson(rankdata(predicted, axis=0), rankdata(measured, axis=0))
 
