@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-UNIT = "ln(1+CP10k)"
+UNIT: Final = "ln(1+CP10k)"
 """Unit of every expression value: natural logarithm of one plus counts per ten thousand counts of the spot or tile."""
 
-RESEARCH_USE_ONLY = "For Research Use Only. Not for use in diagnostic procedures."
+RESEARCH_USE_ONLY: Final = "For Research Use Only. Not for use in diagnostic procedures."
 
 
 class GeneStatus(StrEnum):
