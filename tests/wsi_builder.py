@@ -16,6 +16,8 @@ from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID, generate_uid
 
+from vst_dicom.dicom.source import Slide
+
 VL_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 IMPLICIT = "1.2.840.10008.1.2"
 NATIVE = "1.2.840.10008.1.2.1"
@@ -105,7 +107,7 @@ class Wsi:
     offsets: str = "basic"
     """``basic``, ``extended`` or ``none``."""
     fragments_per_frame: int = 1
-    uid: str = field(default_factory=lambda: generate_uid())
+    uid: str = field(default_factory=generate_uid)
 
 
 def write_wsi(path: Path, wsi: Wsi) -> Path:
@@ -148,6 +150,35 @@ def write_pyramid(folder: Path, n_levels: int, base: Image, **settings: object) 
         paths.append(write_wsi(folder / f"level-{level}.dcm", wsi))
         image = halve(image)
     return paths
+
+
+def remove(*keywords: str) -> Callable[[Dataset], None]:
+    """Change of a data set that takes attributes away."""
+
+    def change(dataset: Dataset) -> None:
+        for keyword in keywords:
+            delattr(dataset, keyword)
+
+    return change
+
+
+def assign(keyword: str, value: object) -> Callable[[Dataset], None]:
+    """Change of a data set that sets an attribute."""
+    return lambda dataset: setattr(dataset, keyword, value)
+
+
+def assemble(slide: Slide, level: int = 0) -> Image:
+    """Total pixel matrix of a level, glass where no frame is."""
+    geometry = slide.levels[level]
+    rows, columns = geometry.frame_size.n_rows, geometry.frame_size.n_columns
+    grid = geometry.frame_grid
+    matrix = np.full((grid.n_rows * rows, grid.n_columns * columns, 3), 255, dtype=np.uint8)
+    for row in range(grid.n_rows):
+        for column in range(grid.n_columns):
+            frame = slide.read_frame(level, row, column)
+            if frame is not None:
+                matrix[row * rows : (row + 1) * rows, column * columns : (column + 1) * columns] = frame
+    return matrix[: geometry.size.n_rows, : geometry.size.n_columns]
 
 
 def _cut(wsi: Wsi) -> tuple[list[bytes], list[tuple[int, int, float, str]]]:
@@ -205,14 +236,11 @@ def _write(
         wsi.change(dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    if UID(wsi.transfer_syntax).is_transfer_syntax if wsi.transfer_syntax != JPEG_XL else False:
-        dcmwrite(buffer, dataset, enforce_file_format=True)
-        path.write_bytes(buffer.getvalue())
-        return path
     # pydicom cannot write JPEG XL: written under another UID of the same length, then renamed
-    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.201")
+    written_as = HTJ2K if wsi.transfer_syntax == JPEG_XL else wsi.transfer_syntax
+    dataset.file_meta.TransferSyntaxUID = UID(written_as)
     dcmwrite(buffer, dataset, enforce_file_format=True)
-    path.write_bytes(buffer.getvalue().replace(b"1.2.840.10008.1.2.4.201", wsi.transfer_syntax.encode(), 1))
+    path.write_bytes(buffer.getvalue().replace(written_as.encode(), wsi.transfer_syntax.encode(), 1))
     return path
 
 

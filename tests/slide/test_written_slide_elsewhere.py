@@ -1,6 +1,5 @@
 """What other programs make of a written slide."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import openslide
 import pytest
 import wsidicom
 
+from tests.programs import needs_dcentvfy, needs_dciodvfy
 from tests.slide.painted import PaintedSource, paint
 from tests.slide.written import write, write_labeled
 from vst_dicom.domain.geometry import PixelSpacing
@@ -19,7 +19,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_labeled(tmp_path_factory.mktemp("slide") / "out")
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
+@needs_dciodvfy
 def test_dciodvfy_finds_no_error(written: list[Path]) -> None:
     for path in written:
         answer = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
@@ -27,7 +27,7 @@ def test_dciodvfy_finds_no_error(written: list[Path]) -> None:
         assert "Error" not in answer.stderr
 
 
-@pytest.mark.skipif(shutil.which("dcentvfy") is None, reason="dicom3tools is not installed")
+@needs_dcentvfy
 def test_dcentvfy_finds_the_series_consistent(written: list[Path]) -> None:
     answer = subprocess.run(["dcentvfy", *map(str, written)], capture_output=True, text=True, check=False)
 

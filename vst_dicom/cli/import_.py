@@ -1,21 +1,20 @@
 """``vst-dicom import``: a vendor's slide or a plain image becomes a DICOM pyramid."""
 
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vst_dicom.cli.options import parse_spacing
+from vst_dicom.cli.progress import stage_progress
 from vst_dicom.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from vst_dicom.domain.geometry import PixelSpacing
     from vst_dicom.slide.vendor import VendorSlide
 
 
@@ -73,14 +72,14 @@ def import_slide(
     )
     with open_vendor_slide(
         slide,
-        pixel_spacing=_parse_spacing(pixel_spacing_um),
+        pixel_spacing=parse_spacing(pixel_spacing_um),
         description=description,
         frame_px=frame_px,
         jpeg_quality=jpeg_quality,
         now=datetime.now().astimezone(),
     ) as opened:
-        with _progress_bar() as progress:
-            files = write_planned_pyramid(opened, opened.plan, out, progress=progress)
+        with stage_progress() as progress:
+            files = write_planned_pyramid(opened, opened.plan, out, progress=partial(progress, "write frames"))
         _report(opened, files, time.monotonic() - started_s, as_json=as_json)
 
 
@@ -106,35 +105,6 @@ def _report(slide: "VendorSlide", files: list[Path], seconds: float, *, as_json:
         f"{len(files)} levels of {source.size.n_columns} x {source.size.n_rows} px at "
         f"{spacing.column_um:g} x {spacing.row_um:g} µm/px in {files[0].parent} ({seconds:.1f} s)"
     )
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[int, int], None] | None]:
-    """Show frames written, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Writing frames", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _parse_spacing(text: str) -> "PixelSpacing | None":
-    """Read ``X`` or ``X,Y``: micrometers between columns, then between rows."""
-    from vst_dicom.domain.geometry import PixelSpacing
-
-    if not text:
-        return None
-    try:
-        values = [float(part) for part in text.split(",")]
-        x_um, y_um = values * 2 if len(values) == 1 else values
-        return PixelSpacing.from_um(y_um, x_um)
-    except ValueError as error:
-        msg = f"--pixel-spacing-um must be one or two positive numbers, such as 0.5 or 0.5,0.25, not {text!r}"
-        raise UsageError(msg) from error
 
 
 def _parse_date(text: str) -> date | None:

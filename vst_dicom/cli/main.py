@@ -1,12 +1,13 @@
 """``vst-dicom``: the commands and what they have in common."""
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
 from vst_dicom import __version__
-from vst_dicom.cli import demo, failures, import_, predict
+from vst_dicom.cli import bundle, demo, evaluate, failures, import_, predict, simulate, train
 from vst_dicom.domain.errors import ResourceError, VstDicomError
 from vst_dicom.domain.expression import RESEARCH_USE_ONLY
 
@@ -21,6 +22,10 @@ app = typer.Typer(
 app.command("demo")(demo.run_demo)
 app.command("predict")(predict.predict)
 app.command("import")(import_.import_slide)
+app.add_typer(simulate.app, name="simulate")
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(bundle.app, name="bundle")
 
 
 def _print_version(wanted: bool) -> None:
@@ -43,6 +48,7 @@ def run() -> None:
 
     0 done, 1 a fault of the product, 2 usage, 3 input refused, 4 bundle refused, 5 peer failed, 6 resources.
     """
+    warnings.filterwarnings("ignore", module="pydicom")  # they quote header values, which may name the patient
     try:
         app()
     except VstDicomError as error:

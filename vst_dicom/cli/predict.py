@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vst_dicom.cli import failures
+from vst_dicom.cli.options import parse_spacing, split_list
 from vst_dicom.cli.progress import stage_progress
 from vst_dicom.domain.errors import UsageError, VstDicomError
-from vst_dicom.domain.geometry import PixelSpacing
 
 _TABLE_ROWS: Final = 12
 
@@ -104,40 +104,18 @@ def predict_slide(
     return process_slide(slide, predictor, folder, choices=choices, now=datetime.now(UTC), progress=progress)
 
 
-def parse_spacing(text: str) -> PixelSpacing | None:
-    """Read ``X`` or ``X,Y`` in micrometers, X along a row; None from empty text.
-
-    Raises
-    ------
-    UsageError
-        If it is something else.
-    """
-    if not text:
-        return None
-    try:
-        along_x, _, along_y = text.partition(",")
-        return PixelSpacing.from_um(float(along_y or along_x), float(along_x))
-    except ValueError as error:
-        msg = f"--pixel-spacing-um takes micrometers as X or X,Y, such as 0.5, not {text!r}"
-        raise UsageError(msg) from error
-
-
 def _choices(genes: str, formats: str, overwrite: bool) -> "Choices":
     from vst_dicom.pipeline.process_slide import Choices
     from vst_dicom.pipeline.writing import ResultForm
 
-    names = _split(formats)
+    names = split_list(formats)
     known = [form.value for form in ResultForm]
     unknown = [name for name in names if name not in known]
     if unknown:
         msg = f"--formats knows {', '.join(known)}, not {', '.join(unknown)}"
         raise UsageError(msg)
     forms = frozenset(map(ResultForm, names)) if names else frozenset(ResultForm)
-    return Choices(tuple(_split(genes)) or None, forms, overwrite)
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return Choices(tuple(split_list(genes)) or None, forms, overwrite)
 
 
 def print_outcome(outcome: "Outcome") -> None:

@@ -1,4 +1,4 @@
-"""Which stain the header states: Specimen Preparation of the Specimen module (PS3.3 C.7.6.22, PS3.16 TID 8001, 8003)."""
+"""Which stain a header states, in its Specimen module (PS3.3 C.7.6.22, PS3.16 TID 8001 and 8003)."""
 
 import re
 from collections.abc import Iterator

@@ -13,7 +13,7 @@ from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode.provenance import require_shown_genes
-from vst_dicom.encode.writing import whole_file
+from vst_dicom.files import whole_file
 
 
 def write_anndata(

@@ -38,8 +38,9 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     """Encode tiles as colored rectangles, by quintile of predicted expression, and regions as polygons.
 
     Viewers color annotations by group, not by value; so each gene's tiles are split into quintiles, and these into
-    groups of at most `MAX_ITEMS`. Every rectangle carries the predicted value of its gene. Coordinates are three-dimensional, in millimeters in the slide's frame of reference: with
-    two-dimensional ones ``dciodvfy`` reports an error in every group.
+    groups of at most `MAX_ITEMS`. Every rectangle carries the predicted value of its gene. Coordinates are
+    three-dimensional, in millimeters in the slide's frame of reference: with two-dimensional ones ``dciodvfy``
+    reports an error in every group.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def _choose(result: SlideResult, symbols: Sequence[str] | None) -> list[int]:
 def _tile_groups(source: SourceSlide, result: SlideResult, index: int) -> list[Dataset]:
     panel_gene, values = result.expression.genes[index], result.expression.values[:, index]
     symbol = panel_gene.gene.symbol
-    corners = corners_to_slide_mm(source.plane, tile_corners_px(result.grid))
+    corners = corners_to_slide_mm(source.plane, tile_corners_px(result.grid)).reshape(-1, 4, 3)
     groups = []
     for quintile, tiles in enumerate(quintiles(values), start=1):
         for start in range(0, len(tiles), MAX_ITEMS):
@@ -111,7 +112,7 @@ def _tile_groups(source: SourceSlide, result: SlideResult, index: int) -> list[D
                 colors.QUINTILES[quintile - 1],
             )
             group.GraphicType = "RECTANGLE"
-            _set_points(group, corners.reshape(-1, 4, 3)[part].reshape(-1, 3), len(part))
+            _set_points(group, corners[part].reshape(-1, 3), len(part))
             group.MeasurementsSequence = [
                 _measurements(codes.expression_of(panel_gene.gene), codes.UNIT_OF_EXPRESSION, values[part])
             ]

@@ -15,7 +15,7 @@ from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode import colors
 from vst_dicom.encode.outlines import regions_by_gene, tile_corners_px
 from vst_dicom.encode.provenance import require_shown_genes, result_uid
-from vst_dicom.encode.writing import whole_file
+from vst_dicom.files import whole_file
 
 Feature = dict[str, Any]
 

@@ -1,8 +1,5 @@
-"""Files that are either whole or not there."""
+"""DICOM files."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydicom import dcmwrite
@@ -10,36 +7,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from vst_dicom.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside a file; what stands there at the end takes the file's place at once.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Yields
-    ------
-    Path
-        Where to write. It is removed if the block raises.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+from vst_dicom.files import whole_file
 
 
 def write_dicom(dataset: Dataset, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
+from vst_dicom import __version__
 from vst_dicom.dicom.source import Slide
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode.anndata_export import write_anndata
@@ -31,7 +32,7 @@ SUMMARY_FILE: Final = "summary.json"
 _PICTURE_PX: Final = 1500
 """Longest side of the slide in the overview picture and in the AnnData file."""
 
-_NUMERIC_LIBRARIES: Final = ("vst-dicom", "torch", "numpy", "pydicom", "highdicom", "opencv-python-headless")
+_NUMERIC_LIBRARIES: Final = ("torch", "numpy", "pydicom", "highdicom", "opencv-python-headless")
 
 
 class ResultForm(StrEnum):
@@ -107,7 +108,7 @@ def write_results(
             device=predictor.engine.device_name,
             engine="torch",
             stage_seconds=stages.seconds,
-            versions={name: version(name) for name in _NUMERIC_LIBRARIES},
+            versions={"vst-dicom": __version__, **{name: version(name) for name in _NUMERIC_LIBRARIES}},
             files=[*(path.name for path in folder.iterdir()), SUMMARY_FILE],
         )
         summary = summarize(result, predictor.bundle.genes, facts)
@@ -137,7 +138,7 @@ def _write_exports(folder: Path, slide: Slide, result: SlideResult, forms: froze
         pixel_mm = (picture.spacing.column_mm, picture.spacing.row_mm)
         backdrop = Backdrop(picture.image, picture.base_px, pixel_mm)
         draw_overview(folder / ResultForm.OVERVIEW.file_name, backdrop, result)
-    if ResultForm.GEOJSON in forms:
+    if ResultForm.GEOJSON in forms and result.expression.genes:
         write_geojson(folder / ResultForm.GEOJSON.file_name, slide.source, result)
     if ResultForm.ANNDATA in forms and result.expression.genes:
         write_anndata(folder / ResultForm.ANNDATA.file_name, slide.source, result, picture.image, picture.spacing)

@@ -62,7 +62,7 @@ class FrameFormat:
         return self.size.n_rows * self.size.n_columns * 3
 
 
-def check_transfer_syntax(transfer_syntax_uid: str, name: str) -> None:
+def check_transfer_syntax(transfer_syntax_uid: str) -> None:
     """Refuse what no decoder here reads.
 
     Raises
@@ -73,7 +73,7 @@ def check_transfer_syntax(transfer_syntax_uid: str, name: str) -> None:
     if transfer_syntax_uid not in _CODECS:
         syntax = UID(transfer_syntax_uid).name if transfer_syntax_uid else "none"
         msg = (
-            f"{name}: transfer syntax {syntax} ({transfer_syntax_uid or 'not stated'}) cannot be decoded; "
+            f"transfer syntax {syntax} ({transfer_syntax_uid or 'not stated'}) cannot be decoded; "
             "store the slide as JPEG, JPEG 2000, JPEG-LS, RLE or uncompressed"
         )
         raise UnsupportedInstanceError(msg)
@@ -101,8 +101,8 @@ def check_color(samples_per_pixel: int | None, bits_allocated: int | None, photo
 def decode_frame(data: bytes, frame_format: FrameFormat, reduce: int = 1) -> RgbImage:
     """Decode a frame, at a fraction of its size if wished.
 
-    The size in the header of the codestream is compared before decoding. JPEG is scaled in its DCT, JPEG 2000 by
-    leaving out resolutions; all others are decoded whole and averaged over areas.
+    The size in the header of the codestream is compared before decoding. JPEG is scaled in its DCT; all others are
+    averaged over areas, JPEG 2000 from the resolution next to the wanted one.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ def decode_frame(data: bytes, frame_format: FrameFormat, reduce: int = 1) -> Rgb
         msg = f"the frame cannot be decoded as {codec.name} ({type(error).__name__})"
         raise DamagedInstanceError(msg) from error
     expected = (size.n_rows // reduce, size.n_columns // reduce, 3)
-    if image.shape == (size.n_rows, size.n_columns, 3) != expected and image.dtype == np.uint8:
-        image = _average(image, reduce)
+    if image.shape != expected and image.shape in _reduced_shapes(size, reduce) and image.dtype == np.uint8:
+        image = _average(image, expected)
     if image.shape != expected or image.dtype != np.uint8:
         msg = f"the frame decodes to {image.shape} {image.dtype} instead of {expected} uint8"
         raise DamagedInstanceError(msg)
@@ -198,14 +198,18 @@ def _decode_jpeg_ls(data: bytes, frame_format: FrameFormat, _reduce: int) -> Rgb
 
 
 def _decode_jpeg2000(data: bytes, frame_format: FrameFormat, reduce: int) -> RgbImage:
-    """JPEG 2000 and HTJ2K, whose block coder OpenJPEG reads as well."""
+    """JPEG 2000 and HTJ2K, whose block coder OpenJPEG reads as well.
+
+    Resolutions are left out down to twice the wanted size only: the wavelet's halves are sharper than area averages,
+    and a model must see the same picture whatever the encoding.
+    """
     codestream = find_jpeg2000_codestream(data)
     head = read_jpeg2000_head(codestream)
     _check_head(head, frame_format)
     if head.subsampled:
         raise UnsupportedInstanceError("JPEG 2000 with subsampled color is not read")
-    halvings = reduce.bit_length() - 1
-    if 0 < halvings <= head.n_resolutions:
+    halvings = min(reduce.bit_length() - 2, head.n_resolutions)
+    if halvings > 0:
         with Image.open(io.BytesIO(codestream), formats=["JPEG2000"]) as picture:
             picture.reduce = halvings  # type: ignore[assignment, method-assign]
             image: RgbImage = np.asarray(picture)
@@ -245,11 +249,14 @@ def _to_rgb(image: NDArray[np.uint8], frame_format: FrameFormat) -> RgbImage:
     return np.asarray(rgb, dtype=np.uint8)
 
 
-def _average(image: RgbImage, reduce: int) -> RgbImage:
-    n_rows, n_columns = image.shape[:2]
-    area: Any = cv2.resize(
-        np.ascontiguousarray(image), (n_columns // reduce, n_rows // reduce), interpolation=cv2.INTER_AREA
-    )
+def _reduced_shapes(size: MatrixSize, reduce: int) -> set[tuple[int, int, int]]:
+    """Shapes larger than the wanted one that a decoder may rightly return."""
+    return {(size.n_rows // part, size.n_columns // part, 3) for part in (1, 2, 4) if part < reduce}
+
+
+def _average(image: RgbImage, shape: tuple[int, int, int]) -> RgbImage:
+    n_rows, n_columns, _ = shape
+    area: Any = cv2.resize(np.ascontiguousarray(image), (n_columns, n_rows), interpolation=cv2.INTER_AREA)
     return np.asarray(area, dtype=np.uint8)
 
 

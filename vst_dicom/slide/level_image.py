@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from vst_dicom.dicom.attributes import name_attribute, read_int, read_items, read_text, read_uid
 from vst_dicom.domain.errors import DamagedInstanceError, VstDicomError
 from vst_dicom.domain.geometry import MatrixSize
-from vst_dicom.slide.codecs import FrameFormat, check_color
+from vst_dicom.slide.codecs import FrameFormat, check_color, check_transfer_syntax
 from vst_dicom.slide.header_geometry import (
     read_frame_size,
     read_matrix_size,
@@ -23,6 +24,9 @@ from vst_dicom.slide.optical_path import list_optical_paths
 from vst_dicom.slide.tiling import FocalPlanes, FramePlane, place_full, place_sparse
 
 _MAX_PARTS: Final = 10_000
+_MAX_PLANES: Final = 1000
+_MAX_GRID: Final = 10_000_000
+"""Frames side by side and below each other; 100,000 px square in frames of 32 px."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +110,10 @@ def _order_parts(group: list[InstanceFile]) -> list[InstanceFile]:
 def _make_image(parts: list[InstanceFile]) -> LevelImage:
     size = read_matrix_size(parts[0].header)
     frame_format = _read_format(parts[0])
+    grid = size.divided_by(frame_format.size)
+    if grid.n_rows * grid.n_columns > _MAX_GRID:
+        msg = f"{grid.n_rows} x {grid.n_columns} frames make a level; at most {_MAX_GRID} are read"
+        raise DamagedInstanceError(msg)
     part_frames: list[int] = []
     for part in parts:
         if read_matrix_size(part.header) != size or _read_format(part) != frame_format:
@@ -124,6 +132,7 @@ def _make_image(parts: list[InstanceFile]) -> LevelImage:
 
 def _read_format(instance: InstanceFile) -> FrameFormat:
     header = instance.header
+    check_transfer_syntax(instance.transfer_syntax_uid)
     photometric = read_text(header, "PhotometricInterpretation").upper()
     check_color(read_int(header, "SamplesPerPixel"), read_int(header, "BitsAllocated"), photometric)
     return FrameFormat(
@@ -136,9 +145,17 @@ def _read_format(instance: InstanceFile) -> FrameFormat:
 
 def _count_frames(instance: InstanceFile) -> int:
     count = read_int(instance.header, "NumberOfFrames")
-    if count is None or count < 1:
-        found = "missing" if count is None else str(count)
+    if count is None or not 1 <= count <= instance.size_bytes:
+        found = "missing" if count is None else f"{count} in {instance.size_bytes} bytes"
         msg = f"{name_attribute('NumberOfFrames')} is {found}; export the slide again"
+        raise DamagedInstanceError(msg)
+    return count
+
+
+def _count_planes(header: Dataset) -> int:
+    count = read_int(header, "TotalPixelMatrixFocalPlanes") or 1
+    if not 1 <= count <= _MAX_PLANES:
+        msg = f"{name_attribute('TotalPixelMatrixFocalPlanes')} is {count}; at most {_MAX_PLANES} are read"
         raise DamagedInstanceError(msg)
     return count
 
@@ -151,7 +168,7 @@ def _place_frames(image: LevelImage) -> LevelImage:
     stated = all(part.places is not None and part.places.corners_px is not None for part in image.parts)
     if organization == "TILED_FULL" or not stated:
         focal = FocalPlanes(
-            count=max(read_int(header, "TotalPixelMatrixFocalPlanes") or 1, 1),
+            count=_count_planes(header),
             first_um=read_origin_z_um(header),
             step_um=read_plane_step_um(header),
         )

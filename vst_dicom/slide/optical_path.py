@@ -5,8 +5,10 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from vst_dicom.dicom.attributes import read_int, read_items, read_text
-from vst_dicom.domain.errors import UnsupportedInstanceError, UsageError
+from vst_dicom.dicom.attributes import name_attribute, read_int, read_items, read_text
+from vst_dicom.domain.errors import DamagedInstanceError, UnsupportedInstanceError, UsageError
+
+_MAX_PATHS: Final = 1000
 
 _BRIGHTFIELD: Final = frozenset({"111744", "111741"})
 """Brightfield and transmission illumination, CID 8123."""
@@ -16,9 +18,17 @@ def list_optical_paths(header: Dataset) -> tuple[str, ...]:
     """List Optical Path Identifiers (0048,0106) in their order; one empty name where the slide names none.
 
     Number of Optical Paths (0048,0302) decides how many, where it is given.
+
+    Raises
+    ------
+    DamagedInstanceError
+        If there are more than can be.
     """
     items = read_items(header, "OpticalPathSequence")
     count = read_int(header, "NumberOfOpticalPaths") or max(len(items), 1)
+    if not 1 <= count <= _MAX_PATHS:
+        msg = f"{name_attribute('NumberOfOpticalPaths')} is {count}; at most {_MAX_PATHS} are read"
+        raise DamagedInstanceError(msg)
     names = [read_text(item, "OpticalPathIdentifier") for item in items[:count]]
     if count == 1 and not names:
         return ("",)

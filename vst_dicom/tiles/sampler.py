@@ -113,7 +113,7 @@ def sample_tiles(
     plan = plan_reading(source.levels, tile_size, tile_px)
     corners = np.rint(np.asarray(corners_px) / plan.base_px).astype(np.int64)
     order = np.lexsort((corners[:, 0], corners[:, 1] // plan.frame.n_rows))
-    frames_of = [_frames_under(plan, x, y) for x, y in corners[order].tolist()]
+    frames_of = [frames_under(plan, x, y) for x, y in corners[order].tolist()]
     last_use = {frame: position for position, frames in enumerate(frames_of) for frame in frames}
     first_use = dict.fromkeys(frame for frames in frames_of for frame in frames)
     stream = read_frames(source, plan.level, list(first_use), plan.reduce, threads)
@@ -133,7 +133,7 @@ def sample_tiles(
             yield TileBatch(order[position - slot : position + 1], images[: slot + 1].copy())
 
 
-def _frames_under(plan: ReadingPlan, x: int, y: int) -> list[FramePosition]:
+def frames_under(plan: ReadingPlan, x: int, y: int) -> list[FramePosition]:
     """Frames that a tile at decoded pixel x, y touches; none when it lies beside the slide."""
     left, right = max(x, 0), min(x + plan.crop.n_columns, plan.limit.n_columns)
     top, bottom = max(y, 0), min(y + plan.crop.n_rows, plan.limit.n_rows)

@@ -1,0 +1,121 @@
+import dataclasses
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+
+from vst_dicom.encode.parametric_map import encode_parametric_map
+from vst_dicom.encode.report import encode_report
+from vst_dicom.encode.writing import write_dicom
+
+
+@pytest.fixture
+def written(tmp_path, make_source, make_result):
+    def write(result=None, source=None, others=()):
+        path = tmp_path / "report.dcm"
+        write_dicom(encode_report(source or make_source(), result or make_result(), others), path)
+        return path
+
+    return write
+
+
+def items_of(dataset, meaning):
+    """All content items with this concept name, at any depth."""
+    found = []
+    for item in dataset.get("ContentSequence", ()):
+        if item.ConceptNameCodeSequence[0].CodeMeaning == meaning:
+            found.append(item)
+        found += items_of(item, meaning)
+    return found
+
+
+def test_a_region_is_a_closed_polygon_on_the_slide_with_its_numbers(written, make_source, make_result):
+    source = make_source(origin_mm=(10.0, 20.0, 0.0), orientation=(1, 0, 0, 0, 1, 0))
+    report = hd.sr.srread(written(source=source))
+
+    (group,) = report.content.get_planar_roi_measurement_groups()
+
+    assert group.roi.value[0] == pytest.approx([10.0 - 0.0002, 20.0 - 0.00025, 0], abs=1e-5)
+    assert (group.roi.value[0] == group.roi.value[-1]).all()
+    assert len(group.roi.value) == 5
+    numbers = {(number.name.meaning, number.unit.value): number.value for number in group.get_measurements()}
+    assert numbers["Area", "mm2"] == 0.0026
+    assert numbers["Predicted ERBB2 mRNA expression", "1"] == 0.0
+    codes = {item.name.meaning: item.value for item in group.get_qualitative_evaluations()}
+    assert codes["Gene studied [ID]"].value == "HGNC:3430"
+    assert codes["Intended use"].meaning.startswith("For Research Use Only")
+
+
+def test_the_subject_is_the_specimen(written):
+    dataset = pydicom.dcmread(written())
+
+    (subject,) = items_of(dataset, "Subject Class")
+    assert subject.ConceptCodeSequence[0].CodeMeaning == "Specimen"
+    assert items_of(dataset, "Specimen UID")[0].UID == "2.25.1001"
+    assert items_of(dataset, "Specimen Container Identifier")[0].TextValue == "S26-1-A-1"
+
+
+def test_a_slide_that_does_not_identify_its_specimen_gets_no_invented_one(written, make_source):
+    source = make_source()
+    del source.header.SpecimenDescriptionSequence
+
+    assert items_of(pydicom.dcmread(written(source=source)), "Subject Class") == []
+
+
+def test_every_gene_states_its_values_and_its_evidence(written, make_result):
+    result = make_result()
+    summaries = items_of(pydicom.dcmread(written(result)), "Predicted expression of a gene over all tissue")
+
+    assert len(summaries) == 3
+    numbers = [
+        float(item.MeasuredValueSequence[0].NumericValue)
+        for item in items_of(summaries[1], "Predicted ESR1 mRNA expression")
+    ]
+    values = result.expression.values[:, 1]
+    assert numbers == pytest.approx([values.mean(), np.percentile(values, 95)])
+    (held_out,) = items_of(summaries[1], "Held-out correlation with measured expression")
+    assert float(held_out.MeasuredValueSequence[0].NumericValue) == pytest.approx(0.4)
+    (evidence,) = items_of(summaries[1], "Evidence for prediction")
+    assert evidence.ConceptCodeSequence[0].CodeValue == "vst-0111"
+
+
+def test_measurement_groups_always_have_a_region(written):
+    dataset = pydicom.dcmread(written())
+
+    for group in items_of(dataset, "Measurement Group"):
+        assert items_of(group, "Image Region")
+
+
+def test_a_report_without_regions_is_still_a_report(written, make_result):
+    dataset = pydicom.dcmread(written(make_result(with_regions=False)))
+
+    assert items_of(dataset, "Imaging Measurements") == []
+    assert len(items_of(dataset, "Predicted expression of a gene over all tissue")) == 3
+
+
+def test_warnings_and_parameters_are_passed_on(written):
+    dataset = pydicom.dcmread(written())
+
+    assert items_of(dataset, "Warning")[0].TextValue == "demonstration only"
+    assert items_of(dataset, "Parameter")[0].TextValue == "level: 0"
+
+
+def test_the_evidence_names_slide_and_other_results(written, make_source, make_result):
+    others = [encode_parametric_map(make_source(), make_result())]
+    dataset = pydicom.dcmread(written(others=others))
+
+    (study,) = dataset.CurrentRequestedProcedureEvidenceSequence
+    referenced = [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in study.ReferencedSeriesSequence]
+    assert referenced == ["2.25.11", others[0].SOPInstanceUID]
+
+
+def test_text_that_no_character_set_of_the_slide_knows_is_spelled_plainly(written, make_source, make_result):
+    source = make_source()
+    del source.header.SpecificCharacterSet
+    source.header.PatientName = "Doe^John"
+    result = dataclasses.replace(make_result(), warnings=("spacing 0.5 µm assumed, naïve",))
+
+    dataset = pydicom.dcmread(written(result, source))
+
+    assert items_of(dataset, "Warning")[0].TextValue == "spacing 0.5 um assumed, na?ve"
