@@ -152,8 +152,10 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
         contents[name] = _read(folder, name)
         found = hashlib.sha256(contents[name]).hexdigest()
         if found != expected:
-            msg = f"{name} in bundle {manifest.id} has SHA-256 {found}, the manifest says {expected}; "
+            msg = (
+                f"{name} in bundle {manifest.id} has SHA-256 {found}, the manifest says {expected}; "
                 "get the bundle again"
+            )
             raise BundleError(msg)
     head, reference_embedding = _parse_head(contents[HEAD_FILE], manifest)
     return Bundle(
@@ -220,7 +222,7 @@ def _parse_tensors(content: bytes, name: str) -> dict[str, NDArray[np.float32]]:
     try:
         tensors = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        kind = "a pickled PyTorch file" if content[:2] in (b"\x80\x02", b"PK") else "not a safetensors file"
+        kind = "a pickled PyTorch file" if content[:1] == b"\x80" or content[:2] == b"PK" else "not a safetensors file"
         msg = f"{name} is {kind}, which is never loaded; get the bundle again or convert it to safetensors"
         raise BundleError(msg) from error
     for key, tensor in tensors.items():

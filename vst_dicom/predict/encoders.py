@@ -46,8 +46,10 @@ def build_encoder(name: str, tensors: Mapping[str, NDArray[np.float32]]) -> nn.M
         If the name is unknown, or a tensor is missing, unknown, of another shape or not finite.
     """
     if name not in _ENCODERS:
-        msg = f"encoder {name!r} is not known to this version, which runs {', '.join(_ENCODERS)}; "
+        msg = (
+            f"encoder {name!r} is not known to this version, which runs {', '.join(_ENCODERS)}; "
             "update, or use another bundle"
+        )
         raise BundleError(msg)
     network = _ENCODERS[name]()
     expected = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
@@ -56,8 +58,10 @@ def build_encoder(name: str, tensors: Mapping[str, NDArray[np.float32]]) -> nn.M
             msg = f"encoder.safetensors has no tensor {key}; get the bundle again"
             raise BundleError(msg)
         if tensors[key].shape != tuple(value.shape):
-            msg = f"encoder.safetensors: {key} has shape {tensors[key].shape}, not {tuple(value.shape)}; "
+            msg = (
+                f"encoder.safetensors: {key} has shape {tensors[key].shape}, not {tuple(value.shape)}; "
                 "get the bundle again"
+            )
             raise BundleError(msg)
         if not np.isfinite(tensors[key]).all():
             msg = f"encoder.safetensors: {key} holds numbers that are not finite; get the bundle again"

@@ -6,6 +6,7 @@ from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT, GeneStatus
 from vst_dicom.predict.manifest import GeneEntry, Manifest
 from vst_dicom.training.evaluate import BASELINES, Protocol
 from vst_dicom.training.evidence import Row
+from vst_dicom.training.fit import RECIPE_NOTE
 from vst_dicom.training.gate import LEAST_DEPTH_ADJUSTED_R, LEAST_GAIN, LEAST_R
 from vst_dicom.training.scores import LEAST_UNITS_FOR_INTERVAL
 
@@ -80,10 +81,11 @@ def _model(manifest: Manifest) -> str:
 - Input: tiles of {tile_um:g} µm, {encoder.tile_px} px at {encoder.spacing_um:g} µm. Beside the tile's own features the
   head reads the mean over the tissue tiles of its 3 × 3 neighborhood, {3 * tile_um:g} µm.
 - Head: {head.n_components} principal components, ridge regression with intercept (penalty {head.alpha:g}), reduced to
-  {head.rank} programs. All {len(manifest.genes)} genes are mixed from these {head.rank} patterns, so many maps look alike;
-  likeness of two maps is no evidence that two genes go together.
+  {head.rank} programs. All {len(manifest.genes)} genes are mixed from these {head.rank} patterns, so many maps look
+  alike; likeness of two maps is no evidence that two genes go together.
 - Features and expression were centered within each section before the fit. Penalty and number of programs were chosen
-  by leaving out training sections in turn, never by tested tissue."""
+  by leaving out training sections in turn, never by tested tissue.
+- {RECIPE_NOTE}"""
 
 
 def _figures(rows: Sequence[Row]) -> str:
@@ -98,15 +100,17 @@ def _figures(rows: Sequence[Row]) -> str:
         table(rows),
     ]
     for row in rows:
-        if row.protocol == Protocol.PATIENT and max(row.nuclei_r, row.nuclei_fitted_r) >= row.r:
-            best = max(row.nuclei_r, row.nuclei_fitted_r)
+        if row.protocol != Protocol.PATIENT:
+            continue
+        nuclei_r = max(row.nuclei_r, row.nuclei_fitted_r)
+        if nuclei_r >= row.r:
             head.append(
-                f"\n**On {row.held_out} counting nuclei does better ({best:.3f}) than this model ({row.r:.3f}).**"
+                f"\n**On {row.held_out} counting nuclei does better than this: {nuclei_r:.3f} to {row.r:.3f}.**"
             )
-        if row.protocol == Protocol.PATIENT and row.depth_adjusted_r < row.r / 2:
+        if row.depth_adjusted_r < row.r / 2:
             head.append(
-                f"\nOn {row.held_out} less than half of the correlation is left ({row.depth_adjusted_r:.3f}) when depth "
-                "of sequencing is partialled out: most of it is how much tissue there is, not which genes it uses."
+                f"\nOn {row.held_out} {row.depth_adjusted_r:.3f} of {row.r:.3f} is left when depth of sequencing is "
+                "partialled out: most of the agreement follows how many transcripts a spot yielded."
             )
     head.append(
         "\nSections of one patient are close relatives: figures with a section left out say how well the model "

@@ -37,6 +37,9 @@ _STEPS: Final = np.array([(row, column) for row in (-1, 0, 1) for column in (-1,
 
 _CENTER: Final = 4
 
+_RULE_VERSION: Final = 1
+"""Raise it when tiles, context or plain numbers are made in another way, so that older cache files are not used."""
+
 
 @dataclass(frozen=True, eq=False)
 class SectionSpots:
@@ -125,13 +128,7 @@ def describe_spots(
         If the image cannot be opened, or a spot lies beside it.
     """
     image = data_folder / section.image
-    cache_file = None
-    if cache_folder is not None:
-        key = json.dumps([
-            "features/1", hash_path(image), section.pixel_spacing_um, encoder_key, TILE_UM, TILE_PX, LEAST_TISSUE,
-            hashlib.sha256(spots.centers_px.tobytes()).hexdigest(),
-        ])  # fmt: skip
-        cache_file = cache_folder / f"{section.id}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
+    cache_file = None if cache_folder is None else cache_folder / _cache_name(section, spots, image, encoder_key)
     arrays = _from_cache(cache_file)
     if arrays is None:
         spacing = None if section.pixel_spacing_um is None else PixelSpacing.from_um(section.pixel_spacing_um)
@@ -217,6 +214,14 @@ def _tiles_around(
     place = np.repeat(np.arange(len(centers_px)), len(_STEPS))
     step = np.tile(np.arange(len(_STEPS)), len(centers_px))
     return corners, place, step
+
+
+def _cache_name(section: Section, spots: MeasuredSpots, image: Path, encoder_key: str) -> str:
+    """Name a file after everything that features depend on."""
+    places = hashlib.sha256(spots.centers_px.tobytes()).hexdigest()
+    rule = [TILE_UM, TILE_PX, LEAST_TISSUE, _RULE_VERSION]
+    key = json.dumps([rule, hash_path(image), section.pixel_spacing_um, encoder_key, places])
+    return f"{section.id}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
 
 
 def _from_cache(cache_file: Path | None) -> dict[str, NDArray[np.floating]] | None:

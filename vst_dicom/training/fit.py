@@ -53,6 +53,12 @@ class Recipe:
 
 DEFAULT_RECIPE: Final = Recipe()
 
+RECIPE_NOTE: Final = (
+    "The form of the recipe (balanced blocks, centering, few programs) was settled while looking at held-out sections "
+    "C2 to C5 of HER2ST; figures on these are a little too good for that."
+)
+"""For cards."""
+
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:

@@ -141,7 +141,7 @@ def build_bundle(
         id=name.bundle_id,
         version=name.version,
         description=name.description
-        or f"{weights.spec.name}, frozen; {len(head.components)} components and ridge; fitted on {cohort.name}",
+        or _describe(weights, cohort, train),
         files=dict.fromkeys((*contents, CARD_FILE), "0" * 64),
         intended_use=RESEARCH_USE_ONLY,
         encoder=weights.spec,
@@ -170,6 +170,12 @@ def build_bundle(
         (folder / MANIFEST_FILE).write_bytes(_json_bytes(manifest.model_dump(mode="json")))
         load_bundle(folder)
     return TrainedBundle(out, manifest)
+
+
+def _describe(weights: EncoderWeights, cohort: Cohort, train: Sequence[SectionSpots]) -> str:
+    """Say in one line what the bundle is."""
+    counts = f"{len(cohort.fitted_patients)} patient(s), {len(train)} sections"
+    return f"{weights.spec.name}, frozen, with PCA and ridge; fitted on {counts} of {cohort.name}"[:200]
 
 
 def _training_cohort(cohort: Cohort, train: Sequence[SectionSpots]) -> TrainingCohort:
