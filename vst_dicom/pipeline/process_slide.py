@@ -127,7 +127,7 @@ def process_slide(
         quality = recorder.quality(tissue_fraction)
         expression = _chosen(table.shown(), choices)
         usable = ~(quality.blurred | quality.inked)
-        warnings += _evidence_warnings(expression) + _quality_warnings(usable)
+        warnings = [*_evidence_warnings(expression), *warnings, *_quality_warnings(usable)]
         parameters = result_parameters(slide, grid, choices.genes)
         result = SlideResult(
             key=result_key(slide.source, predictor.bundle.identity, parameters),

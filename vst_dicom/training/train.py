@@ -140,8 +140,7 @@ def build_bundle(
         format="vst-bundle/1",
         id=name.bundle_id,
         version=name.version,
-        description=name.description
-        or _describe(weights, cohort, train),
+        description=name.description or _describe(weights, cohort, train),
         files=dict.fromkeys((*contents, CARD_FILE), "0" * 64),
         intended_use=RESEARCH_USE_ONLY,
         encoder=weights.spec,
