@@ -1,6 +1,5 @@
 import hashlib
 import io
-import os
 import pickle
 from pathlib import Path
 
@@ -120,7 +119,7 @@ def test_a_file_outside_the_known_ones_is_refused(folder: Path, name: str) -> No
 def test_a_link_that_leaves_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.md"
     (folder / "card.md").rename(outside)
-    os.symlink(outside, folder / "card.md")
+    (folder / "card.md").symlink_to(outside)
 
     with pytest.raises(BundleError, match="link or leaves the folder"):
         load_bundle(folder)
@@ -213,7 +212,7 @@ def test_a_bundle_is_found_by_id_in_a_further_folder(folder: Path) -> None:
 
 
 def test_an_unknown_id_names_the_known_ones(folder: Path) -> None:
-    with pytest.raises(BundleError, match="no bundle 'nothing'.*her2st-lite, tiny"):
+    with pytest.raises(BundleError, match=r"no bundle 'nothing'.*her2st-lite, tiny"):
         load_bundle("nothing", [folder.parent])
 
 
