@@ -18,9 +18,10 @@ HEAVY = ["torch", "highdicom", "cv2", "matplotlib", "anndata", "pandas", "scipy"
 
 def vst_dicom(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parents[2]
+    environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
     return subprocess.run(
         [sys.executable, "-m", "vst_dicom", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=120, cwd=cwd or root, env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=False, timeout=120, cwd=cwd or root, env=environment,
     )  # fmt: skip
 
 
@@ -120,7 +121,7 @@ def too_coarse(folder: Path) -> Path:
         (no_spacing, "--pixel-spacing-um"),
         (no_tissue, "no tissue"),
         (ct_series, "CT"),
-        (label_only, "LABEL"),
+        (label_only, "only label"),
         (too_coarse, "2 µm"),
     ],
 )

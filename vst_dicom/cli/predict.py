@@ -131,14 +131,14 @@ def print_outcome(outcome: "Outcome") -> None:
         f"{summary['device']}: {len(shown)} of {len(summary['genes'])} genes are shown, the others lack evidence."
     )
     if shown:
-        table = Table("gene", "evidence", "held-out r", "beyond depth", "mean", "95th percentile", "regions")
+        table = Table("gene", "status", "held-out r", "beyond depth", "mean", "95th %", "regions")
         for gene in shown[:_TABLE_ROWS]:
             held_out = gene["held_out"]
             n_regions = sum(region["gene"] == gene["symbol"] for region in summary["regions"])
             adjusted = held_out["depth_adjusted_r"]
             table.add_row(
                 gene["symbol"],
-                f"{gene['status']}, {held_out['n']} {held_out['unit']}s",
+                gene["status"],
                 f"{held_out['r']:.2f}",
                 "" if adjusted is None else f"{adjusted:.2f}",
                 f"{gene['mean']:.2f}",
@@ -148,7 +148,7 @@ def print_outcome(outcome: "Outcome") -> None:
         console.print(table)
         if len(shown) > _TABLE_ROWS:
             console.print(f"… and {len(shown) - _TABLE_ROWS} more in summary.json")
-        console.print(f"Unit of predicted relative mRNA expression: {summary['unit']}.")
+        console.print(f"mean, 95th %: predicted relative mRNA expression over the slide's tiles, {summary['unit']}")
     for warning in summary["warnings"]:
         console.print(f"[yellow]Mind:[/] {warning}")
     console.print(f"[bold]{summary['notice']}[/]")

@@ -14,7 +14,7 @@ import numpy as np
 from vst_dicom.dicom.source import Slide
 from vst_dicom.dicom.specimen import stated_stain
 from vst_dicom.domain.errors import StainError, UsageError
-from vst_dicom.domain.expression import ExpressionTable
+from vst_dicom.domain.expression import ExpressionTable, GeneStatus
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.files import refuse_existing
 from vst_dicom.maps.regions import find_top_regions
@@ -127,7 +127,7 @@ def process_slide(
         quality = recorder.quality(tissue_fraction)
         expression = _chosen(table.shown(), choices)
         usable = ~(quality.blurred | quality.inked)
-        warnings += _quality_warnings(usable)
+        warnings = [*_evidence_warnings(expression), *warnings, *_quality_warnings(usable)]
         parameters = result_parameters(slide, grid, choices.genes)
         result = SlideResult(
             key=result_key(slide.source, predictor.bundle.identity, parameters),
@@ -165,6 +165,14 @@ def _chosen(table: ExpressionTable, choices: Choices) -> ExpressionTable:
     columns = {gene.gene.symbol: index for index, gene in enumerate(table.genes)}
     picked = [columns[symbol] for symbol in dict.fromkeys(choices.genes)]
     return ExpressionTable(tuple(table.genes[index] for index in picked), table.values[:, picked])
+
+
+def _evidence_warnings(expression: ExpressionTable) -> list[str]:
+    if not expression.genes:
+        return ["no gene of this bundle is supported by held-out evidence; only the tissue is written"]
+    if all(gene.status is GeneStatus.EXPLORATORY for gene in expression.genes):
+        return ["every map is exploratory: too few patients were kept apart from training to support any gene"]
+    return []
 
 
 def _quality_warnings(usable: np.ndarray[Any, np.dtype[np.bool_]]) -> list[str]:
