@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vst_dicom import __version__
 from vst_dicom.domain.expression import RESEARCH_USE_ONLY, Gene
 from vst_dicom.domain.tiles import TileBatch
-from vst_dicom.files import whole_folder
+from vst_dicom.files import refuse_existing, whole_folder
 from vst_dicom.predict.bundle import MANIFEST_FILE, load_bundle
 from vst_dicom.predict.engine import TorchEngine
 from vst_dicom.predict.head import RidgeHead
@@ -124,6 +124,7 @@ def build_bundle(
     UsageError
         If `out` holds something already.
     """
+    refuse_existing(out)
     train = [section for section in sections if section.patient in cohort.fitted_patients]
     head, choice = fit_head(train, recipe)
     verdicts = judge(scores, cohort.fitted_patients, seed)
@@ -173,8 +174,9 @@ def build_bundle(
 
 def _describe(weights: EncoderWeights, cohort: Cohort, train: Sequence[SectionSpots]) -> str:
     """Say in one line what the bundle is."""
-    counts = f"{len(cohort.fitted_patients)} patient(s), {len(train)} sections"
-    return f"{weights.spec.name}, frozen, with PCA and ridge; fitted on {counts} of {cohort.name}"[:200]
+    n_patients = len(cohort.fitted_patients)
+    counts = f"{len(train)} sections of {n_patients} patient{'' if n_patients == 1 else 's'}"
+    return f"{weights.spec.name}, frozen, with PCA and ridge; fitted on {counts}, {cohort.name}"[:200]
 
 
 def _training_cohort(cohort: Cohort, train: Sequence[SectionSpots]) -> TrainingCohort:
