@@ -13,7 +13,19 @@ from tests.wsi_builder import Wsi, write_wsi
 from vst_dicom.cli.failures import exit_code
 from vst_dicom.domain import errors
 
-HEAVY = ["torch", "highdicom", "cv2", "matplotlib", "anndata", "pandas", "scipy", "sklearn", "openslide", "pydicom"]
+HEAVY = [
+    "numpy",
+    "torch",
+    "highdicom",
+    "cv2",
+    "matplotlib",
+    "anndata",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "openslide",
+    "pydicom",
+]
 
 
 def vst_dicom(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ import typer
 from vst_dicom import __version__
 from vst_dicom.cli import bundle, demo, evaluate, failures, import_, predict, simulate, train
 from vst_dicom.domain.errors import ResourceError, VstDicomError
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY
 
 app = typer.Typer(
     name="vst-dicom",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vst_dicom.cli import failures
-from vst_dicom.cli.options import parse_spacing, split_list
+from vst_dicom.cli.options import parse_optional_spacing, split_list
 from vst_dicom.cli.progress import stage_progress
 from vst_dicom.domain.errors import UsageError, VstDicomError
 
@@ -65,7 +65,7 @@ def predict(
     from vst_dicom.slide.finding import find_slides
     from vst_dicom.slide.opening import open_found_slide
 
-    spacing = parse_spacing(pixel_spacing_um)
+    spacing = parse_optional_spacing(pixel_spacing_um)
     choices = _choices(genes, formats, overwrite)
     slides = find_slides(inputs)
     predictor = Predictor(load_bundle(bundle or DEFAULT_BUNDLE), device=device.value, batch_size=batch_size)

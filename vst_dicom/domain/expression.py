@@ -2,15 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-UNIT: Final = "ln(1+CP10k)"
-"""Unit of every expression value: natural logarithm of one plus counts per ten thousand counts of the spot or tile."""
-
-RESEARCH_USE_ONLY: Final = "For Research Use Only. Not for use in diagnostic procedures."
 
 
 class GeneStatus(StrEnum):
@@ -90,7 +84,7 @@ class ExpressionTable:
     genes
         One per column.
     values
-        In `UNIT`, shape ``(n_tiles, n_genes)``, rows in the order of the grid's cells.
+        In `vst_dicom.domain.wording.UNIT`, shape ``(n_tiles, n_genes)``, rows in the order of the grid's cells.
 
     Raises
     ------

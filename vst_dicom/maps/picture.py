@@ -12,10 +12,11 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Polygon, Rectangle
 from numpy.typing import NDArray
 
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT, ExpressionTable, PanelGene
+from vst_dicom.domain.expression import ExpressionTable, PanelGene
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.domain.tiles import TileGrid
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.maps.rasterize import rasterize
 
 N_MAPS: Final = 6

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT, GeneStatus
+from vst_dicom.domain.expression import GeneStatus
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.predict.manifest import GeneEntry, Manifest
 from vst_dicom.training.evaluate import BASELINES, Protocol
 from vst_dicom.training.evidence import Row

@@ -12,8 +12,9 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from vst_dicom import __version__
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY, Gene
+from vst_dicom.domain.expression import Gene
 from vst_dicom.domain.tiles import TileBatch
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY
 from vst_dicom.files import refuse_existing, whole_folder
 from vst_dicom.predict.bundle import MANIFEST_FILE, load_bundle
 from vst_dicom.predict.engine import TorchEngine
