@@ -48,6 +48,10 @@ def test_shown_genes_are_those_of_the_bundle_and_no_others(predicted: tuple[Path
     assert len(frames) == len(shown)
 
 
+def test_results_on_a_painted_slide_say_so_first(predicted: tuple[Path, dict]) -> None:
+    assert predicted[1]["warnings"][0].startswith("a simulated slide")
+
+
 @needs_dciodvfy
 @needs_dcentvfy
 def test_every_object_of_a_real_run_is_valid(simulated: Path, predicted: tuple[Path, dict]) -> None:
