@@ -7,14 +7,13 @@ from typing import Annotated, Final
 
 import typer
 
-from vst_dicom.cli.options import parse_spacing
+from vst_dicom.cli.options import parse_optional_spacing, parse_size, parse_spacing
 from vst_dicom.cli.predict import predict_slide, print_outcome
 from vst_dicom.cli.progress import stage_progress
-from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.files import refuse_existing
 
-_SIZE: Final = MatrixSize(n_rows=9000, n_columns=12000)
-_SPACING: Final = PixelSpacing.from_um(0.5)
+_SIZE: Final = "12000x9000"
+_SPACING_UM: Final = "0.5"
 _SEED: Final = 1
 
 
@@ -34,7 +33,7 @@ def run_demo(
     Example: vst-dicom demo --once --out result
     """
     refuse_existing(out)
-    spacing = parse_spacing(pixel_spacing_um)
+    spacing = parse_optional_spacing(pixel_spacing_um)
 
     from vst_dicom.pipeline.process_slide import Choices
     from vst_dicom.predict.bundle import load_bundle
@@ -45,8 +44,8 @@ def run_demo(
         if slide is None:
             from vst_dicom.simulate.writing import SlideRecipe, write_simulated_slide
 
-            typer.echo(f"Painting a simulated slide of {_SIZE.n_columns} x {_SIZE.n_rows} pixels …", err=True)
-            recipe = SlideRecipe(_SIZE, _SPACING, _SEED)
+            typer.echo(f"Painting a simulated slide of {_SIZE} pixels …", err=True)
+            recipe = SlideRecipe(parse_size(_SIZE), parse_spacing(_SPACING_UM), _SEED)
             write_simulated_slide(
                 recipe, out / "simulated", now=datetime.now(UTC), progress=partial(progress, "paint slide")
             )

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from vst_dicom import __version__
-from vst_dicom.cli import demo, failures, import_, predict, simulate
+from vst_dicom.cli import bundle, demo, evaluate, failures, import_, predict, simulate, train
 from vst_dicom.domain.errors import ResourceError, VstDicomError
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY
 
 app = typer.Typer(
     name="vst-dicom",
@@ -23,6 +23,9 @@ app.command("demo")(demo.run_demo)
 app.command("predict")(predict.predict)
 app.command("import")(import_.import_slide)
 app.add_typer(simulate.app, name="simulate")
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(bundle.app, name="bundle")
 
 
 def _print_version(wanted: bool) -> None:

@@ -21,8 +21,8 @@ from vst_dicom.dicom.modules import (
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.dicom.uids import derive_uid
 from vst_dicom.domain.errors import BundleError
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY
 from vst_dicom.domain.result import BundleIdentity, SlideResult
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY
 
 PRODUCT: Final = "vst_dicom"
 

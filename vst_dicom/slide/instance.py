@@ -140,15 +140,17 @@ def read_instance(identity: FileIdentity) -> InstanceFile:
     Raises
     ------
     UnsupportedInstanceError
-        If its transfer syntax cannot be decoded; a deflated data set is refused before it can inflate.
+        If its header is deflated, before it can inflate, or encoded in an unknown way. How the frames are encoded
+        matters only to those who read them.
     DamagedInstanceError
         If anything of it cannot be read.
     """
     path = identity.path
-    check_transfer_syntax(identity.transfer_syntax_uid, path.name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if not _has_plain_header(identity.transfer_syntax_uid):
+                check_transfer_syntax(identity.transfer_syntax_uid)
             instance = _read(identity)
             for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
                 if not read_uid(instance.header, keyword):
@@ -172,6 +174,12 @@ def read_modality(path: Path) -> str:
             return read_text(header, "Modality")
     except Exception:
         return ""
+
+
+def _has_plain_header(transfer_syntax_uid: str) -> bool:
+    """Whether the data set is little endian and not deflated, as wherever frames are encapsulated (PS3.5 A.4)."""
+    uid = UID(transfer_syntax_uid)
+    return uid.type == "Transfer Syntax" and "Deflate" not in uid.name and "Big Endian" not in uid.name
 
 
 def _read(identity: FileIdentity) -> InstanceFile:
