@@ -14,12 +14,15 @@ from vst_dicom.ledger.jobs import (
     find_job,
     finish_attempt,
     holds,
+    list_enqueued,
     list_jobs,
     list_not_enqueued,
     mark_enqueued,
     move_job,
     read_job,
     report_progress,
+    requeue_attempt,
+    requeue_lost,
     start_attempt,
 )
 from vst_dicom.ledger.states import JOB_TRANSITIONS, JobState
@@ -201,7 +204,7 @@ def test_an_attempt_cannot_end_where_the_table_does_not_lead(connection: Connect
     assert job is not None
 
     with pytest.raises(ValueError, match="cannot end in"):
-        finish_attempt(connection, job, "nowhere", now=NOW)  # type: ignore[arg-type]
+        finish_attempt(connection, job, JobState.QUEUED, now=NOW)
 
 
 def test_a_long_reason_is_cut_to_the_column(connection: Connection) -> None:
@@ -230,3 +233,46 @@ def test_a_job_is_found_by_the_start_of_its_key(connection: Connection) -> None:
         find_job(connection, "a")
     with pytest.raises(UsageError, match="no job has a key"):
         find_job(connection, "%")
+
+
+@pytest.mark.parametrize(("forgive", "failed"), [(True, 0), (False, 1)])
+def test_a_requeued_attempt_begins_a_new_round(connection: Connection, forgive: bool, failed: int) -> None:
+    create(connection)
+    mark_enqueued(connection, "a" * 64, 0)
+    job = start_attempt(connection, "a" * 64, 0, NOW)
+    assert job is not None
+
+    assert requeue_attempt(connection, job, reason="memory ran out", forgive=forgive)
+
+    job = read_job(connection, job.key)
+    assert (job.state, job.round, job.enqueued, job.failed_attempts) == (JobState.QUEUED, 1, False, failed)
+    assert job.reason == "memory ran out"
+
+
+def test_a_fenced_attempt_does_not_requeue(connection: Connection) -> None:
+    create(connection)
+    fenced = start_attempt(connection, "a" * 64, 0, NOW)
+    start_attempt(connection, "a" * 64, 0, NOW)
+    assert fenced is not None
+
+    assert not requeue_attempt(connection, fenced, reason="", forgive=True)
+    assert read_job(connection, fenced.key).state is JobState.RUNNING
+
+
+def test_a_lost_job_begins_a_new_round_unless_it_moved_on(connection: Connection) -> None:
+    create(connection)
+    mark_enqueued(connection, "a" * 64, 0)
+    (seen,) = list_enqueued(connection, 10)
+
+    assert requeue_lost(connection, seen, reason="the engine lost it")
+    assert not requeue_lost(connection, seen, reason="the engine lost it")
+    assert read_job(connection, seen.key).round == 1
+
+
+def test_a_job_that_ended_meanwhile_is_not_lost(connection: Connection) -> None:
+    create(connection)
+    job = start_attempt(connection, "a" * 64, 0, NOW)
+    assert job is not None
+    finish_attempt(connection, job, JobState.DONE, now=NOW)
+
+    assert not requeue_lost(connection, job, reason="")

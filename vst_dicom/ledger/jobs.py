@@ -17,6 +17,14 @@ _REASON_LENGTH: Final = 500
 
 _OPEN_STATES: Final = (JobState.QUEUED, JobState.RUNNING)
 
+_NEW_ROUND: Final[dict[str, Any]] = {
+    "enqueued": False,
+    "round": jobs.c.round + 1,
+    "finished_at": None,
+    "stage": "",
+    "progress": 0.0,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -71,6 +79,11 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+    @property
+    def failed_attempts(self) -> int:
+        """Starts that count against the limit, the present one included."""
+        return self.attempts - self.attempts_forgiven
 
 
 def create_job(
@@ -158,6 +171,12 @@ def list_not_enqueued(connection: Connection, limit: int) -> list[Job]:
     return [_job(row) for row in rows]
 
 
+def list_enqueued(connection: Connection, limit: int, after: str = "") -> list[Job]:
+    """Read open jobs that the engine was told of, by key, from the first key after `after`."""
+    told = (jobs.c.state.in_(_OPEN_STATES), jobs.c.enqueued.is_(True), jobs.c.key > after)
+    return [_job(row) for row in connection.execute(select(jobs).where(*told).order_by(jobs.c.key).limit(limit))]
+
+
 def count_waiting(connection: Connection) -> int:
     """Count the jobs that are queued or running."""
     query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(_OPEN_STATES))
@@ -172,8 +191,7 @@ def mark_enqueued(connection: Connection, key: str, round_: int) -> None:
 def move_job(connection: Connection, key: str, to: JobState, *, now: datetime, reason: str = "") -> JobState:
     """Bring a job into another state.
 
-    A job that is queued again, from any end, begins a new round: the engine is told anew, and earlier attempts are
-    forgiven.
+    A job that is queued again begins a new round: the engine is told anew, and earlier attempts are forgiven.
 
     Returns
     -------
@@ -187,15 +205,8 @@ def move_job(connection: Connection, key: str, to: JobState, *, now: datetime, r
     """
     state = read_job(connection, key).state
     values: dict[str, Any] = {"state": to, "reason": reason[:_REASON_LENGTH]}
-    if to is JobState.QUEUED and state is not JobState.RUNNING:
-        values |= {
-            "enqueued": False,
-            "round": jobs.c.round + 1,
-            "attempts_forgiven": jobs.c.attempts,
-            "finished_at": None,
-            "stage": "",
-            "progress": 0.0,
-        }
+    if to is JobState.QUEUED:
+        values |= _NEW_ROUND | {"attempts_forgiven": jobs.c.attempts}
     elif to not in _OPEN_STATES:
         values["finished_at"] = now
     moved = to in JOB_TRANSITIONS[state] and (
@@ -206,6 +217,12 @@ def move_job(connection: Connection, key: str, to: JobState, *, now: datetime, r
         msg = f"job {key} is {state} and can go to {allowed}, not to {to}; see: vst-dicom jobs show {key[:12]}"
         raise UsageError(msg)
     return state
+
+
+def read_attempts(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+    """Read the attempts that are running now, by key, of the jobs given."""
+    query = select(jobs.c.key, jobs.c.attempts).where(jobs.c.key.in_(keys), jobs.c.state == JobState.RUNNING)
+    return {row.key: row.attempts for row in connection.execute(query)}
 
 
 def start_attempt(connection: Connection, key: str, round_: int, now: datetime) -> Job | None:
@@ -248,13 +265,37 @@ def report_progress(connection: Connection, job: Job, stage: str, progress: floa
 
 def finish_attempt(connection: Connection, job: Job, to: JobState, *, now: datetime, reason: str = "") -> bool:
     """End an attempt that still holds its job; False, with nothing written, if it does not."""
-    if to not in JOB_TRANSITIONS[JobState.RUNNING]:
+    if to not in JOB_TRANSITIONS[JobState.RUNNING] - {*_OPEN_STATES}:
         msg = f"an attempt cannot end in {to}"
         raise ValueError(msg)
-    values: dict[str, Any] = {"state": to, "reason": reason[:_REASON_LENGTH]}
-    if to not in _OPEN_STATES:
-        values["finished_at"] = now
+    values = {"state": to, "reason": reason[:_REASON_LENGTH], "finished_at": now}
     return connection.execute(update(jobs).where(*_held(job)).values(values)).rowcount == 1
+
+
+def requeue_attempt(connection: Connection, job: Job, *, reason: str, forgive: bool) -> bool:
+    """Give a job back to its queue for a new round; False, with nothing written, if the attempt does not hold it.
+
+    Parameters
+    ----------
+    job
+        As it was started.
+    reason
+        Why, for people.
+    forgive
+        Whether the attempt is not held against the limit: it was interrupted, and did not fail.
+    """
+    values = _NEW_ROUND | {"state": JobState.QUEUED, "reason": reason[:_REASON_LENGTH]}
+    if forgive:
+        values["attempts_forgiven"] = jobs.c.attempts_forgiven + 1
+    return connection.execute(update(jobs).where(*_held(job)).values(values)).rowcount == 1
+
+
+def requeue_lost(connection: Connection, job: Job, *, reason: str) -> bool:
+    """Begin a new round of a job that is open, but that the engine has done with; False if it moved on meanwhile."""
+    unchanged = (jobs.c.key == job.key, jobs.c.round == job.round, jobs.c.attempts == job.attempts)
+    values = _NEW_ROUND | {"state": JobState.QUEUED, "reason": reason[:_REASON_LENGTH]}
+    query = update(jobs).where(*unchanged, jobs.c.state.in_(_OPEN_STATES)).values(values)
+    return connection.execute(query).rowcount == 1
 
 
 def _held(job: Job) -> tuple[Any, ...]:
