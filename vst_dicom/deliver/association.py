@@ -6,7 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -158,6 +158,10 @@ def open_association(
     association.dimse = _PacedDimse(association, wire)
     try:
         yield PacedAssociation(association, peer, wire)
+    except RuntimeError as error:  # pynetdicom's, when the association ended just before it was used
+        wire.cut(association)
+        msg = f"{peer} ended the association"
+        raise PeerError(msg) from error
     except BaseException:
         wire.cut(association)
         raise
@@ -251,10 +255,8 @@ class _Wire:
         """End an association without waiting for the peer."""
         connection = association.dul.socket.socket if association.dul.socket else None
         if connection is not None:
-            try:
+            with suppress(OSError):  # the peer was faster
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not SSLSocket's, which would first drop TLS
-            except OSError:
-                pass  # the peer was faster
         association.kill()
 
     def _limit_waits(self, event: Any) -> None:
@@ -303,8 +305,8 @@ class _PacedDimse(DIMSEServiceProvider):
 
 
 def _explain(peer: DicomPeer, association: Association, wire: _Wire) -> str:
-    if association.is_rejected:
-        answer = association.acceptor.primitive
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
         return (
             f"{peer} rejected the association ({answer.result_str}, {answer.reason_str}); "
             "register this AE title and address there"

@@ -67,7 +67,8 @@ def read_instance_file(path: Path, sha256: str = "") -> InstanceFile:
     try:
         meta = read_file_meta_info(path)
         n_bytes = path.stat().st_size
-        uids = (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID)
+        sop_class_uid, sop_instance_uid = str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID)
+        transfer_syntax_uid = str(meta.TransferSyntaxUID)
     except FileNotFoundError as error:
         msg = f"there is no file {path}"
         raise MissingInputError(msg) from error
@@ -77,7 +78,7 @@ def read_instance_file(path: Path, sha256: str = "") -> InstanceFile:
     if sha256 and _hash(path) != sha256:
         msg = f"{path} changed since it was written, so it is not sent; restore it, or run its job again"
         raise DamagedInstanceError(msg)
-    return InstanceFile(path, *map(str, uids), n_bytes=n_bytes)
+    return InstanceFile(path, sop_class_uid, sop_instance_uid, transfer_syntax_uid, n_bytes)
 
 
 def find_instance_files(places: Sequence[Path]) -> list[InstanceFile]:

@@ -1,7 +1,6 @@
 """When to try again."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 _JITTER: Final = 0.25
@@ -16,13 +15,10 @@ class RetrySchedule:
     ----------
     first_s, longest_s
         First and longest wait, in seconds.
-    give_up_after
-        How long after the first attempt a failure parks the delivery.
     """
 
     first_s: float = 30.0
     longest_s: float = 3600.0
-    give_up_after: timedelta = timedelta(days=7)
 
     def wait_s(self, attempts: int, jitter: float = 0.5) -> float:
         """Seconds to wait after that many attempts.

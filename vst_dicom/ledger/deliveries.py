@@ -31,8 +31,10 @@ class Delivery:
         Which result goes where; smaller priorities go first.
     state, reason
         Where it stands, and why.
-    attempts, first_attempt_at, next_attempt_at
-        What was tried, and when it is due again; `NEVER` if nothing is left to do.
+    attempts, attempts_forgiven
+        Attempts so far; of those, how many a person has forgiven by retrying.
+    first_attempt_at, next_attempt_at
+        Since when it is tried, and when it is due again; `NEVER` if nothing is left to do.
     accepted
         SOP Instance UIDs that the destination has.
     transaction_uid, commitment_asked_at
@@ -46,6 +48,7 @@ class Delivery:
     state: DeliveryState
     reason: str
     attempts: int
+    attempts_forgiven: int
     first_attempt_at: datetime | None
     next_attempt_at: datetime
     accepted: frozenset[str]
@@ -206,8 +209,9 @@ def record_outcome(
     reason: str = "",
     unreachable: bool = False,
     waiting_since: datetime | None = None,
+    asked: bool = False,
 ) -> None:
-    """Note how an attempt ended; a confirmation that came meanwhile stands.
+    """Note how an attempt ended; a storage commitment report that came meanwhile stands.
 
     Parameters
     ----------
@@ -217,6 +221,8 @@ def record_outcome(
         Whether nobody was there, so that the delivery may be brought forward once the destination answers others.
     waiting_since
         Since when a confirmation is waited for, if it was not before.
+    asked
+        Whether a storage commitment report is waited for.
     """
     row = read_delivery(connection, delivery_id)
     values: dict[str, Any] = {
@@ -227,11 +233,10 @@ def record_outcome(
     }
     if waiting_since is not None:
         values["commitment_asked_at"] = row.commitment_asked_at or waiting_since
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id == delivery_id, deliveries.c.state != DeliveryState.COMMITTED)
-        .values(values)
-    )
+    stands = [deliveries.c.id == delivery_id, deliveries.c.state != DeliveryState.COMMITTED]
+    if asked:
+        stands.append(deliveries.c.transaction_uid.is_not(None))  # a report of failure took it away
+    connection.execute(update(deliveries).where(*stands).values(values))
 
 
 def record_committed(connection: Connection, delivery_id: int) -> None:
@@ -277,7 +282,7 @@ def retry_parked(connection: Connection, delivery_id: int, now: datetime) -> Non
     values = {
         "state": DeliveryState.WAITING,
         "reason": "",
-        "attempts": 0,
+        "attempts_forgiven": deliveries.c.attempts,
         "first_attempt_at": None,
         "commitment_asked_at": None,
         "next_attempt_at": now,
@@ -308,6 +313,7 @@ def _delivery(row: Row[Any]) -> Delivery:
         state=DeliveryState(row.state),
         reason=row.reason,
         attempts=row.attempts,
+        attempts_forgiven=row.attempts_forgiven,
         first_attempt_at=None if row.first_attempt_at is None else utc(row.first_attempt_at),
         next_attempt_at=utc(row.next_attempt_at),
         accepted=frozenset(row.accepted),

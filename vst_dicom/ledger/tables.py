@@ -104,6 +104,7 @@ deliveries = Table(
     Column("state", String(16), nullable=False),
     Column("priority", Integer, nullable=False, default=100),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("attempts_forgiven", Integer, nullable=False, default=0),  # by a person who retried it
     Column("next_attempt_at", DateTime(timezone=True), nullable=False),
     Column("first_attempt_at", DateTime(timezone=True)),
     Column("unreachable", Boolean, nullable=False, default=False),  # nobody there at the last attempt: others say when
