@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgresql import make_database, needs_postgresql, running_postgresql
+from tests.postgresql import empty_database, make_database, needs_postgresql, running_postgresql
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
+def postgresql_database() -> Iterator[str]:
     with running_postgresql() as server:
-        yield server
+        yield make_database(server, "tests")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgresql)])
@@ -17,5 +17,6 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Address of an empty database, once of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'vst.sqlite'}"
-    server = request.getfixturevalue("postgresql_server")
-    return make_database(server, "t" + str(abs(hash(str(tmp_path)))))
+    url: str = request.getfixturevalue("postgresql_database")
+    empty_database(url)
+    return url
