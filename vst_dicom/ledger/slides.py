@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.orm import aliased
 
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.states import SlideState
@@ -178,7 +177,7 @@ def count_instances(connection: Connection, slide_ids: Collection[int]) -> dict[
         .where(instances.c.slide_id.in_(slide_ids))
         .group_by(instances.c.slide_id)
     )
-    return {slide_id: n_instances for slide_id, n_instances in connection.execute(query)}
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def add_slide(connection: Connection, **values: Any) -> int:
@@ -217,7 +216,7 @@ def ask_to_run_now(connection: Connection, slide_ids: Collection[int], now: date
 
 def latest_job_key(connection: Connection, slide_id: int) -> str | None:
     """Key of the slide's job that no other job succeeds; None if it has none."""
-    successor = aliased(jobs)
+    successor = jobs.alias()
     query = (
         select(jobs.c.key)
         .where(
@@ -247,7 +246,7 @@ def find_own_results(connection: Connection, sop_instance_uids: Collection[str],
 
 
 def _parts(values: Collection[Any], size: int = 500) -> list[list[Any]]:
-    """Lists short enough for one statement; databases limit the number of parameters."""
+    """Cut into lists short enough for one statement; databases limit the number of parameters."""
     whole = list(values)
     return [whole[start : start + size] for start in range(0, len(whole), size)]
 
