@@ -48,7 +48,24 @@ def test_search_finds_what_the_pattern_says(pattern: str, text: str, found: bool
 
 @pytest.mark.parametrize(
     "text",
-    ["(", ")", "a)", "[", "[a", "*a", "a**", "a+?", "{2}", "a{x}", "a{3,2}", "a{1000}", "\\", r"(a)\1", "(?=a)", "[z-a]"],
+    [
+        "(",
+        ")",
+        "a)",
+        "[",
+        "[a",
+        "*a",
+        "a**",
+        "a+?",
+        "{2}",
+        "a{x}",
+        "a{3,2}",
+        "a{1000}",
+        "\\",
+        r"(a)\1",
+        "(?=a)",
+        "[z-a]",
+    ],
 )
 def test_what_is_not_understood_is_refused_with_a_place(text: str) -> None:
     with pytest.raises(PatternError):
