@@ -75,10 +75,13 @@ jobs = Table(
     Column("state", String(16), nullable=False),
     Column("reason", String(500), nullable=False, default=""),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("attempts_forgiven", Integer, nullable=False, default=0),  # by a person who retried it
+    Column("round", Integer, nullable=False, default=0),  # how often it was queued again; names the engine's workflow
     Column("stage", String(32), nullable=False, default=""),
     Column("progress", Float, nullable=False, default=0.0),  # 0 to 1 within the stage
     Column("enqueued", Boolean, nullable=False, default=False),  # the engine knows of it
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("started_at", DateTime(timezone=True)),  # the first start ever; dates the result, so that bytes repeat
     Column("finished_at", DateTime(timezone=True)),
     Index("ix_jobs_state", "state", "created_at"),
 )
