@@ -209,8 +209,8 @@ def _check_path(path: str) -> None:
     *sequences, last = path.split(".")
     for keyword in (*sequences, last):
         if tag_for_keyword(keyword) is None:
-            msg = f"{keyword!r} is no attribute keyword of the standard (PS3.6), "
-                f"nor one of {', '.join(sorted(_OWN_NAMES))}"
+            own = ", ".join(sorted(_OWN_NAMES))
+            msg = f"{keyword!r} is no attribute keyword of the standard (PS3.6), nor one of {own}"
             raise ValueError(msg)
     for keyword in sequences:
         if dictionary_VR(keyword) != "SQ":
