@@ -22,6 +22,9 @@ _MOST_VALUE_BYTES: Final = 16 << 20
 _DEFLATED: Final = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.8.1"})
 """A deflated data set may inflate a thousandfold when only its header is asked for (PS3.5 A.5)."""
 
+_FIXED_BYTES: Final = 144
+"""Preamble, prefix and File Meta Information Group Length (0002,0000), whose value ends them (PS3.10 7.1)."""
+
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -63,25 +66,17 @@ def hash_data_set(path: Path) -> str:
     Raises
     ------
     DamagedInstanceError
-        If the file meta information cannot be read.
+        If the file does not begin with file meta information.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        file.seek(_data_set_start(path))
+        start = file.read(_FIXED_BYTES)
+        if start[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00" or len(start) != _FIXED_BYTES:
+            raise DamagedInstanceError("the file does not begin with file meta information (PS3.10 7.1)")
+        file.seek(_FIXED_BYTES + int.from_bytes(start[140:], "little"))
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _data_set_start(path: Path) -> int:
-    """Position after preamble, prefix and file meta information (PS3.10 7.1)."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            group_length = read_file_meta_info(path).FileMetaInformationGroupLength
-        return 128 + 4 + 12 + int(group_length)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise DamagedInstanceError("the file meta information (PS3.10 7.1) does not state its length") from error
 
 
 def _is_past_header(tag: BaseTag, _vr: str | None, _length: int) -> bool:

@@ -216,7 +216,7 @@ def _check_path(path: str) -> None:
         if dictionary_VR(keyword) != "SQ":
             msg = f"{keyword} is no sequence; nothing stands below it"
             raise ValueError(msg)
-    if dictionary_VR(last) in _NOT_TEXT:
+    if not _NOT_TEXT.isdisjoint(dictionary_VR(last).split()):  # such as OB or OW
         msg = f"{last} has no value that can be compared; name an attribute in it, such as {last}.CodeValue"
         raise ValueError(msg)
 
