@@ -82,6 +82,8 @@ class StorageSettings(_Section):
     """Instances are refused (0xA700) when less than the greater of both is free."""
     most_waiting_slides: Annotated[int, Field(ge=1)] = 2000
     """Instances are refused (0xA700) while more jobs wait."""
+    keep_delivered: timedelta = timedelta(days=7)
+    """How long slides and results stay on disk after every destination has the result."""
 
 
 class StudySettings(_Section):

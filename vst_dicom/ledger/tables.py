@@ -37,6 +37,7 @@ instances = Table(
     Column("peer_address", String(64), nullable=False, default=""),
     Column("is_own", Boolean, nullable=False, default=False),  # loop guard: a result came back, or no slide at all
     Column("slide_id", Integer, ForeignKey("slides.id")),
+    Column("removed_at", DateTime(timezone=True)),  # the file is no longer on disk
     UniqueConstraint("sop_instance_uid", "revision"),
     Index("ix_instances_series", "study_instance_uid", "series_instance_uid"),
     Index("ix_instances_ungrouped", "slide_id", "is_own"),
@@ -83,6 +84,7 @@ jobs = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("started_at", DateTime(timezone=True)),  # the first start ever; dates the result, so that bytes repeat
     Column("finished_at", DateTime(timezone=True)),
+    Column("copies_removed_at", DateTime(timezone=True)),  # slide and result are no longer on disk; the peers have them
     Index("ix_jobs_state", "state", "created_at"),
 )
 
@@ -107,14 +109,17 @@ deliveries = Table(
     Column("state", String(16), nullable=False),
     Column("priority", Integer, nullable=False, default=100),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("attempts_forgiven", Integer, nullable=False, default=0),  # by a person who retried it
     Column("next_attempt_at", DateTime(timezone=True), nullable=False),
     Column("first_attempt_at", DateTime(timezone=True)),
+    Column("unreachable", Boolean, nullable=False, default=False),  # nobody there at the last attempt: others say when
     Column("accepted", JSON, nullable=False, default=list),  # SOP Instance UIDs that the destination accepted
     Column("transaction_uid", _Uid),  # of the storage commitment asked for
-    Column("commitment_asked_at", DateTime(timezone=True)),
+    Column("commitment_asked_at", DateTime(timezone=True)),  # when confirmation was first waited for
     Column("reason", String(500), nullable=False, default=""),
     UniqueConstraint("job_key", "destination"),
     Index("ix_deliveries_due", "state", "next_attempt_at"),
+    Index("ix_deliveries_transaction", "transaction_uid"),
 )
 
 decisions = Table(
