@@ -6,12 +6,12 @@ The first letter of a slide's bundle name says what happens. Run as a program, i
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine, insert, select
 
 from vst_dicom.domain.errors import ResourceError, TissueError
 from vst_dicom.jobs.attempt import Attempt, JobRunner
@@ -19,9 +19,10 @@ from vst_dicom.jobs.engine import Engine as JobEngine
 from vst_dicom.jobs.outbox import enqueue_due
 from vst_dicom.jobs.results import ResultStore
 from vst_dicom.jobs.slot import held_slot
-from vst_dicom.jobs.takeover import Takeover, beat
+from vst_dicom.jobs.takeover import Takeover
 from vst_dicom.jobs.worker import WorkerSettings, running_worker
 from vst_dicom.ledger.database import open_database
+from vst_dicom.ledger.heartbeats import beat
 from vst_dicom.ledger.jobs import Job
 from vst_dicom.ledger.tables import decisions, result_instances
 
@@ -44,22 +45,28 @@ def process(job: Job, out: Path, attempt: Attempt) -> None:
     (out / "result.dcm").write_bytes(f"{job.key} {job.started_at}".encode())
 
 
-def close(connection: Connection, job: Job, hashes: Mapping[str, str]) -> None:
+def close(job: Job, folder: Path, hashes: Mapping[str, str]) -> Callable[[Connection], None]:
     """Write a row that cannot be written twice with other bytes, and one per closing."""
-    connection.execute(
-        insert(result_instances).values(
-            sop_instance_uid=job.key[:60],
-            job_key=job.key,
-            sop_class_uid="1.2",
-            series_instance_uid="1.2.3",
-            study_instance_uid="1.2",
-            file_name="result.dcm",
-            sha256=hashes["result.dcm"],
-        )
-    )
-    connection.execute(
-        insert(decisions).values(at=job.created_at, study_instance_uid="1.2", job_key=job.key, what="closed", reason="")
-    )
+
+    def write(connection: Connection) -> None:
+        row = {
+            "sop_instance_uid": job.key[:60],
+            "job_key": job.key,
+            "sop_class_uid": "1.2",
+            "series_instance_uid": "1.2.3",
+            "study_instance_uid": "1.2",
+            "file_name": "result.dcm",
+            "sha256": hashes["result.dcm"],
+        }
+        known = select(result_instances.c.sha256).where(result_instances.c.job_key == job.key)
+        if (before := connection.execute(known).scalar()) is None:
+            connection.execute(insert(result_instances).values(row))
+        else:
+            assert before == row["sha256"]
+        closed = {"at": job.created_at, "study_instance_uid": "1.2", "job_key": job.key, "what": "closed", "reason": ""}
+        connection.execute(insert(decisions).values(closed))
+
+    return write
 
 
 def runner(database: Engine, folder: Path, stopping: Event, *, most_attempts: int = 3) -> JobRunner:
@@ -70,7 +77,8 @@ def work(url: str, folder: Path, host: str, seconds: float, dead_after_s: float)
     """Be a worker: take jobs, beat, take over, until the time is over."""
     database = open_database(url)
     stopping = Event()
-    with held_slot(folder / "locks", host, "worker-gpu", 0) as name, JobEngine(url) as engine:
+    name = f"{host}:worker-gpu:0"
+    with held_slot(folder / "locks", name), JobEngine(url) as engine:
         with database.begin() as connection:
             beat(connection, name, "worker-gpu")
         settings = WorkerSettings(url, name, process=runner(database, folder, stopping).run, poll_s=0.1, shutdown_s=1)

@@ -94,8 +94,12 @@ class Attempt:
 Process = Callable[[Job, Path, Attempt], None]
 """Makes the result of a job in a folder that is not there yet, and reports its progress."""
 
-Closing = Callable[[Connection, Job, Mapping[str, str]], None]
-"""Writes what follows from a result (SHA-256 by file name), in the transaction that ends the job."""
+Write = Callable[[Connection], None]
+"""Writes rows inside a transaction."""
+
+Closing = Callable[[Job, Path, Mapping[str, str]], Write]
+"""Looks at a result's folder (SHA-256 by file name); what it gives back writes what follows from the result, in the
+transaction that ends the job."""
 
 
 @dataclass(frozen=True)
@@ -175,10 +179,11 @@ class JobRunner:
             self.process(job, folder, attempt)
             attempt.check()
             hashes = self.store.publish(job.key, folder)
+        write = self.close(job, self.store.path(job.key), hashes)
         with self.database.begin() as connection:
             if not holds(connection, job):
                 raise FencedError
-            self.close(connection, job, hashes)
+            write(connection)
             finish_attempt(connection, job, JobState.DONE, now=datetime.now(UTC))
 
     def _fail(self, job: Job, reason: str, *, retryable: bool) -> None:

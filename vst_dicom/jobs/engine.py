@@ -38,6 +38,7 @@ SERIALIZER: Final = dbos_serialization.DBOSPortableJSON
 """Keys and numbers as JSON; dbos' own default is pickle."""
 
 _FINISHED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+_BATCH: Final = 1000
 _LOWEST_PRIORITY: Final = 2**31 - 1
 
 logging.getLogger("dbos").setLevel(logging.WARNING)
@@ -110,13 +111,12 @@ class Engine:
             partition=destination,
         )
 
-    def unfinished(self, workflow_ids: Sequence[str]) -> frozenset[str]:
-        """Say which of these the engine will still work on, or works on now."""
-        return frozenset(self._states(workflow_ids)) - self.finished(workflow_ids)
-
-    def finished(self, workflow_ids: Sequence[str]) -> frozenset[str]:
-        """Say which of these the engine has done with, whatever became of them."""
-        return frozenset(name for name, state in self._states(workflow_ids).items() if state in _FINISHED)
+    def finished(self, workflow_ids: Sequence[str]) -> dict[str, bool]:
+        """Say of each that the engine knows whether it has done with it, whatever became of it."""
+        if not workflow_ids:
+            return {}
+        found = self._client.list_workflows(workflow_ids=[*workflow_ids], load_input=False, load_output=False)
+        return {status.workflow_id: status.status in _FINISHED for status in found}
 
     def claims(self) -> list[Claim]:
         """All work that somebody has begun and not finished, dead or alive."""
@@ -134,19 +134,17 @@ class Engine:
         if names := [*workflow_ids]:
             self._client.delete_workflows(names)
 
-    def forget_finished(self, before: datetime, limit: int = 1000) -> int:
-        """Delete what is known of work that was finished and is older; returns how much."""
-        found = self._client.list_workflows(
-            status=[*_FINISHED], end_time=before.isoformat(), limit=limit, load_input=False, load_output=False
-        )
-        self.forget(status.workflow_id for status in found)
-        return len(found)
-
-    def _states(self, workflow_ids: Sequence[str]) -> dict[str, str]:
-        if not workflow_ids:
-            return {}
-        found = self._client.list_workflows(workflow_ids=[*workflow_ids], load_input=False, load_output=False)
-        return {status.workflow_id: status.status for status in found}
+    def forget_finished(self, before: datetime) -> int:
+        """Delete what is known of work that was enqueued before and is finished; returns how much."""
+        n_forgotten = 0
+        while True:
+            found = self._client.list_workflows(
+                status=[*_FINISHED], end_time=before.isoformat(), limit=_BATCH, load_input=False, load_output=False
+            )
+            self.forget(status.workflow_id for status in found)
+            n_forgotten += len(found)
+            if len(found) < _BATCH:
+                return n_forgotten
 
     def _enqueue(
         self,

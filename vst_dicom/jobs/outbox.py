@@ -52,9 +52,9 @@ def enqueue_lost(database: Engine, engine: JobEngine) -> int:
         if not told:
             return n_lost
         last = told[-1].key
-        known = engine.unfinished([process_id(job.key, job.round) for job in told])
+        finished = engine.finished([process_id(job.key, job.round) for job in told])
         for job in told:
-            if process_id(job.key, job.round) not in known and _begin_again(database, job):
+            if finished.get(process_id(job.key, job.round), True) and _begin_again(database, job):
                 n_lost += 1
 
 

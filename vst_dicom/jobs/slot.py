@@ -10,8 +10,8 @@ from vst_dicom.domain.errors import UsageError
 
 
 @contextmanager
-def held_slot(folder: Path, host: str, role: str, slot: int) -> Iterator[str]:
-    """Hold a slot; yields the executor's name.
+def held_slot(folder: Path, executor_id: str) -> Iterator[None]:
+    """Hold the name of an executor.
 
     A process that starts again under the same name gets back at once what it left unfinished. The lock makes sure
     that two never use one name; the system frees it however the process ends.
@@ -20,8 +20,8 @@ def held_slot(folder: Path, host: str, role: str, slot: int) -> Iterator[str]:
     ----------
     folder
         Where lock files lie; made if missing.
-    host, role, slot
-        What makes the name.
+    executor_id
+        The name: host, role and slot.
 
     Raises
     ------
@@ -29,14 +29,13 @@ def held_slot(folder: Path, host: str, role: str, slot: int) -> Iterator[str]:
         If another process holds the slot.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{host}:{role}:{slot}"
-    handle = os.open(folder / f"{host}-{role}-{slot}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    handle = os.open(folder / f"{executor_id}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            msg = f"another process already works as {name}; stop it, or choose another --slot"
+            msg = f"another process already works as {executor_id}; stop it, or choose another --slot"
             raise UsageError(msg) from None
-        yield name
+        yield
     finally:
         os.close(handle)

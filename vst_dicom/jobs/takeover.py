@@ -4,36 +4,18 @@ A host that was only frozen may come back and go on; what it then wants to write
 longer the job's last (`vst_dicom.ledger.jobs.holds`).
 """
 
+import time
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Engine
 
 from vst_dicom.jobs.engine import Claim
 from vst_dicom.jobs.engine import Engine as JobEngine
-from vst_dicom.ledger.database import utc
-from vst_dicom.ledger.tables import heartbeats
+from vst_dicom.ledger.heartbeats import living
 
 _log = structlog.get_logger(__name__)
-
-_FORGET_AFTER = timedelta(days=1)
-
-
-def beat(connection: Connection, executor_id: str, role: str) -> None:
-    """Say that an executor lives, at the time of the database's clock."""
-    values = {"role": role, "beat_at": func.now()}
-    known = connection.execute(update(heartbeats).where(heartbeats.c.executor_id == executor_id).values(values))
-    if not known.rowcount:
-        connection.execute(insert(heartbeats).values(executor_id=executor_id, **values))
-
-
-def living(connection: Connection, dead_after: timedelta) -> dict[str, str]:
-    """Executors whose last beat is recent, and the role of each; very old ones are forgotten."""
-    now = utc(connection.execute(select(func.now())).scalar_one())
-    connection.execute(delete(heartbeats).where(heartbeats.c.beat_at < now - _FORGET_AFTER))
-    rows = connection.execute(select(heartbeats)).all()
-    return {row.executor_id: row.role for row in rows if now - utc(row.beat_at) <= dead_after}
 
 
 class Takeover:
@@ -55,6 +37,8 @@ class Takeover:
         self._executor_id = executor_id
         self._dead_after = dead_after
         self._suspects: frozenset[Claim] = frozenset()
+        self._looked_at = time.time()
+        self._wait_until = 0.0
 
     def look(self, active: AbstractSet[str]) -> list[Claim]:
         """Look once; returns what was given back.
@@ -64,7 +48,18 @@ class Takeover:
         active
             Names of the work that this process does. A claim of ours that is not among them twice in a row was
             committed, but never begun.
+
+        Notes
+        -----
+        After a gap between two looks (the database was away, or this host was asleep) others get the time to beat
+        again before they are judged.
         """
+        now = time.time()
+        gap_s, self._looked_at = now - self._looked_at, now
+        if gap_s > self._dead_after.total_seconds() / 2:
+            self._wait_until = now + self._dead_after.total_seconds()
+        if now < self._wait_until:
+            return []
         claims = self._engine.claims()
         with self._database.begin() as connection:
             alive = living(connection, self._dead_after)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.ledger.database import utc
@@ -133,6 +133,20 @@ def list_due(connection: Connection, now: datetime, limit: int) -> list[Delivery
         .limit(limit)
     )
     return [_delivery(row) for row in connection.execute(query)]
+
+
+def list_due_of_each(connection: Connection, now: datetime, most: int) -> list[Delivery]:
+    """Read what is due, so many of each destination at most: urgent ones first, then the oldest."""
+    rank = func.row_number().over(
+        partition_by=deliveries.c.destination, order_by=(deliveries.c.priority, deliveries.c.id)
+    )
+    due = (
+        select(deliveries.c.id, rank.label("rank"))
+        .where(deliveries.c.state.in_(_OPEN_STATES), deliveries.c.next_attempt_at <= now)
+        .subquery()
+    )
+    query = select(deliveries).join(due, due.c.id == deliveries.c.id).where(due.c.rank <= most)
+    return [_delivery(row) for row in connection.execute(query.order_by(deliveries.c.priority, deliveries.c.id))]
 
 
 def find_by_transaction(connection: Connection, transaction_uid: str) -> Delivery | None:
@@ -291,6 +305,21 @@ def retry_parked(connection: Connection, delivery_id: int, now: datetime) -> Non
     if not connection.execute(update(deliveries).where(*parked).values(values)).rowcount:
         msg = f"delivery {delivery_id} is not parked, so there is nothing to retry"
         raise UsageError(msg)
+
+
+def send_again(connection: Connection, job_key: str, now: datetime) -> None:
+    """Make all deliveries of a result due as if they were new: a person asked for its job again."""
+    values: dict[str, Any] = {
+        "state": DeliveryState.WAITING,
+        "reason": "",
+        "accepted": [],
+        "attempts_forgiven": deliveries.c.attempts,
+        "first_attempt_at": None,
+        "transaction_uid": None,
+        "commitment_asked_at": None,
+        "next_attempt_at": now,
+    }
+    connection.execute(update(deliveries).where(deliveries.c.job_key == job_key).values(values))
 
 
 def _change_accepted(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.states import JOB_TRANSITIONS, JobState
-from vst_dicom.ledger.tables import jobs
+from vst_dicom.ledger.tables import instances, jobs, slides
 
 _REASON_LENGTH: Final = 500
 """Of the column; longer reasons are cut."""
@@ -223,6 +223,20 @@ def read_attempts(connection: Connection, keys: Sequence[str]) -> dict[str, int]
     """Read the attempts that are running now, by key, of the jobs given."""
     query = select(jobs.c.key, jobs.c.attempts).where(jobs.c.key.in_(keys), jobs.c.state == JobState.RUNNING)
     return {row.key: row.attempts for row in connection.execute(query)}
+
+
+def list_job_files(connection: Connection, job: Job) -> list[str]:
+    """Names in the spool of the files that make a job's slide."""
+    query = select(instances.c.file_name).where(instances.c.id.in_(job.instance_ids)).order_by(instances.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def read_sender(connection: Connection, job: Job) -> tuple[str, str]:
+    """AE title and address of who sent a job's slide; empty if unknown."""
+    row = connection.execute(
+        select(slides.c.reply_to_ae, slides.c.reply_to_address).where(slides.c.id == job.slide_id)
+    ).one()
+    return row.reply_to_ae, row.reply_to_address
 
 
 def start_attempt(connection: Connection, key: str, round_: int, now: datetime) -> Job | None:

@@ -1,0 +1,37 @@
+"""The role that looks after everything that is not urgent: group what arrived, create jobs, enqueue, tidy up."""
+
+from datetime import UTC, datetime
+from threading import Event
+from typing import Final
+
+from vst_dicom.config import Settings
+from vst_dicom.jobs.engine import Engine as JobEngine
+from vst_dicom.jobs.outbox import enqueue_due, enqueue_lost, sweep_work_folders
+from vst_dicom.jobs.results import ResultStore
+from vst_dicom.ledger.database import open_database
+from vst_dicom.runtime.coordinator import coordinate
+from vst_dicom.runtime.working import Chore, do_chores
+
+_TIDY_EVERY_S: Final = 30.0
+_FORGET_EVERY_S: Final = 600.0
+
+
+def run_housekeeping(settings: Settings, stop: Event) -> None:
+    """Do what is to be done again and again, until the event is set."""
+    database = open_database(settings.database)
+    store = ResultStore(settings.results)
+    with JobEngine(settings.database) as engine:
+        often = settings.serve.poll_s
+        chores = [
+            Chore("coordinate", often, lambda: coordinate(database, settings, datetime.now(UTC))),
+            Chore("enqueue", often, lambda: enqueue_due(database, engine)),
+            Chore("enqueue lost", _TIDY_EVERY_S, lambda: enqueue_lost(database, engine)),
+            Chore("sweep", _TIDY_EVERY_S, lambda: sweep_work_folders(database, store)),
+            Chore(
+                "forget",
+                _FORGET_EVERY_S,
+                lambda: engine.forget_finished(datetime.now(UTC) - settings.serve.keep_finished),
+            ),
+        ]
+        do_chores(chores, stop, tick_s=often)
+    database.dispose()
