@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -30,7 +31,7 @@ instances = Table(
     Column("study_instance_uid", _Uid, nullable=False),
     Column("series_instance_uid", _Uid, nullable=False),
     Column("file_name", String(100), nullable=False, unique=True),  # in the spool; never made from a UID
-    Column("n_bytes", Integer, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
     Column("sha256", String(64)),  # of the data set as stored; filled when first needed
     Column("received_at", DateTime(timezone=True), nullable=False),
     Column("calling_ae", String(16), nullable=False, default=""),
