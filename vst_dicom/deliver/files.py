@@ -11,7 +11,6 @@ from pydicom.filereader import read_file_meta_info
 
 from vst_dicom.domain.errors import DamagedInstanceError, MissingInputError, NotDicomError
 
-_HASH_BYTES: Final = 1 << 20
 _DICOM_PREFIX: Final = b"DICM"
 
 
@@ -75,7 +74,7 @@ def read_instance_file(path: Path, sha256: str = "") -> InstanceFile:
     except (OSError, InvalidDicomError, AttributeError, ValueError) as error:
         msg = f"{path} is not a complete DICOM file: its file meta information (PS3.10 7.1) cannot be read"
         raise NotDicomError(msg) from error
-    if sha256 and _hash(path) != sha256:
+    if sha256 and _sha256(path) != sha256:
         msg = f"{path} changed since it was written, so it is not sent; restore it, or run its job again"
         raise DamagedInstanceError(msg)
     return InstanceFile(path, sop_class_uid, sop_instance_uid, transfer_syntax_uid, n_bytes)
@@ -111,9 +110,6 @@ def _is_dicom(path: Path) -> bool:
         return file.read(4) == _DICOM_PREFIX
 
 
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        while chunk := file.read(_HASH_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -30,17 +31,17 @@ instances = Table(
     Column("study_instance_uid", _Uid, nullable=False),
     Column("series_instance_uid", _Uid, nullable=False),
     Column("file_name", String(100), nullable=False, unique=True),  # in the spool; never made from a UID
-    Column("n_bytes", Integer, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
     Column("sha256", String(64)),  # of the data set as stored; filled when first needed
     Column("received_at", DateTime(timezone=True), nullable=False),
     Column("calling_ae", String(16), nullable=False, default=""),
     Column("peer_address", String(64), nullable=False, default=""),
-    Column("is_own", Boolean, nullable=False, default=False),  # loop guard: a result of this product came back
+    Column("is_own", Boolean, nullable=False, default=False),  # loop guard: a result came back, or no slide at all
     Column("slide_id", Integer, ForeignKey("slides.id")),
     Column("removed_at", DateTime(timezone=True)),  # the file is no longer on disk
     UniqueConstraint("sop_instance_uid", "revision"),
     Index("ix_instances_series", "study_instance_uid", "series_instance_uid"),
-    Index("ix_instances_ungrouped", "slide_id"),
+    Index("ix_instances_ungrouped", "slide_id", "is_own"),
 )
 
 slides = Table(
@@ -48,16 +49,18 @@ slides = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("group_key", String(64), nullable=False, unique=True),  # hash of study, series, container, pyramid
-    Column("study_instance_uid", _Uid, nullable=False, index=True),
+    Column("study_instance_uid", _Uid, nullable=False),
     Column("series_instance_uid", _Uid, nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", String(500), nullable=False, default=""),
     Column("first_instance_at", DateTime(timezone=True), nullable=False),
     Column("last_instance_at", DateTime(timezone=True), nullable=False),
     Column("run_now", Boolean, nullable=False, default=False),  # a person asked not to wait for the quiet time
+    Column("due_at", DateTime(timezone=True), index=True),  # when to look at it; null until something happens to it
     Column("reply_to_ae", String(16), nullable=False, default=""),
     Column("reply_to_address", String(64), nullable=False, default=""),
     Index("ix_slides_state", "state", "last_instance_at"),
+    Index("ix_slides_series", "study_instance_uid", "series_instance_uid"),
 )
 
 jobs = Table(

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+import traceback
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -80,7 +81,14 @@ def deliver_once(database: Engine, settings: Settings, delivery_id: int, now: da
     try:
         outcome = _attempt(database, settings, delivery, parts, now)
     except Exception as error:  # a fault of ours must not end the delivery
-        log.exception("delivery attempt broke", delivery=delivery_id, destination=delivery.destination)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        log.error(
+            "delivery attempt broke",
+            delivery=delivery_id,
+            destination=delivery.destination,
+            error=type(error).__name__,  # its text may quote a header
+            place=f"{place.name}:{place.lineno}",
+        )
         outcome = Outcome(DeliveryState.WAITING, f"an attempt broke with {type(error).__name__}; see the log")
     ended = now + timedelta(seconds=time.monotonic() - started_s)
     outcome = _plan(settings.delivery, delivery, outcome, ended)
