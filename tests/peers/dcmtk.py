@@ -63,7 +63,9 @@ def run_storescp(
 
 
 @contextmanager
-def run_dcmqrscp(folder: Path, *, destinations: Mapping[str, int] | None = None) -> Iterator[DcmtkServer]:
+def run_dcmqrscp(
+    folder: Path, *, destinations: Mapping[str, int] | None = None, options: Sequence[str] = ()
+) -> Iterator[DcmtkServer]:
     """dcmqrscp, an archive with C-FIND and C-MOVE.
 
     Parameters
@@ -72,6 +74,8 @@ def run_dcmqrscp(folder: Path, *, destinations: Mapping[str, int] | None = None)
         Where it keeps files and its configuration.
     destinations
         AE titles and loopback ports to which it may move.
+    options
+        Further options, such as +xy to take JPEG.
     """
     storage = folder / "QRSCP"
     storage.mkdir(parents=True, exist_ok=True)
@@ -87,7 +91,7 @@ def run_dcmqrscp(folder: Path, *, destinations: Mapping[str, int] | None = None)
         "VendorTable BEGIN\nVendorTable END\n"
         f"AETable BEGIN\nQRSCP {storage} RW (200, 1024mb) ANY\nAETable END\n"
     )
-    command = ["dcmqrscp", "-c", str(configuration), "+xa"]
+    command = ["dcmqrscp", "-c", str(configuration), "+B", *options]
     with running(command, port, folder / "dcmqrscp.log", env=environment()):
         yield DcmtkServer("QRSCP", port, storage)
 

@@ -27,6 +27,8 @@ STORED = (
     VLWholeSlideMicroscopyImageStorage,
 )
 
+SERVICES = (Verification, StorageCommitmentPushModel, InstanceAvailabilityNotification)
+
 
 @dataclass
 class FakePacs:
@@ -109,14 +111,19 @@ def send_report(
 
 @contextmanager
 def run_fake_pacs(
-    *, ae_title: str = "PACS", require_calling: str = "", port: int = 0, sop_classes: tuple[str, ...] = STORED
+    *,
+    ae_title: str = "PACS",
+    require_calling: str = "",
+    port: int = 0,
+    sop_classes: tuple[str, ...] = STORED,
+    services: tuple[str, ...] = SERVICES,
 ) -> Iterator[FakePacs]:
     pacs = FakePacs()
     entity = AE(ae_title=ae_title)
     entity.require_calling_aet = [require_calling] if require_calling else []
     for sop_class in sop_classes:
         entity.add_supported_context(sop_class)
-    for service in (Verification, StorageCommitmentPushModel, InstanceAvailabilityNotification):
+    for service in services:
         entity.add_supported_context(service)
     handlers = [
         (evt.EVT_C_STORE, pacs._store),
