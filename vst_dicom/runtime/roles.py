@@ -25,7 +25,7 @@ Role = Callable[[Settings, Event], None]
 """Works until the event is set, then ends within `ServeSettings.shutdown_s`."""
 
 ROLES: Final[Mapping[str, str]] = {
-    "receiver": "vst_dicom.runtime.receiver:run_receiver",
+    "receiver": "vst_dicom.runtime.receiving:run_receiving",
     "worker-cpu": "vst_dicom.runtime.housekeeping:run_housekeeping",
     "worker-gpu": "vst_dicom.runtime.processing:run_processing",
     "delivery": "vst_dicom.runtime.delivery:run_delivery",
