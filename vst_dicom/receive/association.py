@@ -23,6 +23,9 @@ _log = structlog.get_logger()
 _WAIT_S: Final = 0.5
 """How often the idle timer is looked at."""
 
+_MOMENT_S: Final = 1.0
+"""Longest pause between two messages of a peer that is at work."""
+
 
 class BoundedAssociation(Association):
     """One association, with its two threads: this one serves messages, the upper layer's reads and writes.
@@ -61,6 +64,21 @@ class BoundedAssociation(Association):
         self.acse_timeout = limits.request_s
         self.dimse_timeout = limits.idle_s
         self.network_timeout = limits.idle_s
+        self._serving = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message arrives, waits or is served, or was so a moment ago."""
+        messages, upper_layer = self._messages, self._upper_layer
+        at_work = self._serving or messages.reception is not None or not messages.msg_queue.empty()
+        return self.is_established and (at_work or upper_layer.idle_s < _MOMENT_S)
+
+    def end(self) -> None:
+        """End it from another thread: by an abort once it is established, else by closing the connection."""
+        if self.is_established:
+            self.abort(block=False)
+        else:
+            self._upper_layer.cut()
 
     def run_reactor(self) -> None:
         """Negotiate, serve, and clean up, whatever happens."""
@@ -101,11 +119,13 @@ class BoundedAssociation(Association):
         context_id, message = self._next_message()
         if message is None:
             return False
+        self._serving = True
         if isinstance(message, Reception):
             self._serve_store(message, context_id)
         else:
             self._serve_request(message, context_id)
         self._upper_layer.resume()
+        self._serving = False
         return True
 
     def _next_message(self) -> tuple[int, Any]:

@@ -5,6 +5,7 @@ holds them against the installed release, and no other minor release is started 
 """
 
 import logging
+import warnings
 from importlib.metadata import version
 from typing import Final
 
@@ -59,4 +60,5 @@ def set_up_library() -> None:
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = False
     _config.LOG_RESPONSE_IDENTIFIERS = False
+    warnings.filterwarnings("ignore", module="pydicom")  # they quote values
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)

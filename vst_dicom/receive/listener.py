@@ -45,6 +45,8 @@ _PROCESSING_FAILURE: Final = 0x0110
 """PS3.7 C.4.2; also where nobody handles reports."""
 
 _POLL_S: Final = 0.1
+_END_S: Final = 5.0
+"""For associations that are told to end."""
 
 ReportHandler = Callable[[int, Dataset], int]
 """Takes Event Type ID and Event Information of a storage commitment report (PS3.4 J.3.3), and gives the status."""
@@ -116,17 +118,17 @@ class Listener:
         return self._server.gate.n_open
 
     def stop(self, patience_s: float = 60.0) -> None:
-        """Accept nothing more, let associations end for a while, then abort the rest."""
-        self._server.shutdown()
-        self._thread.join()
+        """Accept nothing more, let associations that are at work go on for a while, and end all others."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        gate = self._server.gate
         deadline = monotonic() + patience_s
-        while self.n_connections and monotonic() < deadline:
-            self._server.gate.wait_for_change(0.1)
-        for association in self._server.gate.associations():
-            association.abort(block=False)
-        deadline = monotonic() + 5.0
-        while self.n_connections and monotonic() < deadline:
-            self._server.gate.wait_for_change(0.1)
+        while self.n_connections and monotonic() < deadline + _END_S:
+            for association in gate.associations():
+                if not association.is_busy or monotonic() >= deadline:
+                    association.end()
+            gate.wait_for_change(_POLL_S)
 
 
 class _Gate:
@@ -137,7 +139,7 @@ class _Gate:
         self._changed = threading.Condition()
         self._addresses: Counter[str] = Counter()
         self._associations: set[BoundedAssociation] = set()
-        self._n_admitted = 0
+        self._admitted: set[BoundedAssociation] = set()
 
     @property
     def n_open(self) -> int:
@@ -152,30 +154,37 @@ class _Gate:
             self._addresses[address] += 1
             return True
 
-    def leave(self, address: str) -> None:
+    def leave(self, address: str, association: BoundedAssociation | None = None) -> None:
+        """Count a connection no more."""
         with self._changed:
+            if association is not None:
+                self._associations.discard(association)
+                self._admitted.discard(association)
             self._addresses[address] -= 1
             if not self._addresses[address]:
                 del self._addresses[address]
             self._changed.notify_all()
 
-    def admit(self, association: BoundedAssociation) -> bool:
-        """Count an association, if there is room."""
+    def add(self, association: BoundedAssociation) -> None:
+        """Know who uses a connection."""
         with self._changed:
-            if len(self._associations) >= self._limits.associations:
-                return False
             self._associations.add(association)
+
+    def admit(self, association: BoundedAssociation) -> bool:
+        """Count an association that is to be accepted, if there is room."""
+        with self._changed:
+            if len(self._admitted) >= self._limits.associations:
+                return False
+            self._admitted.add(association)
             return True
 
-    def dismiss(self, association: BoundedAssociation) -> None:
-        with self._changed:
-            self._associations.discard(association)
-
     def associations(self) -> list[BoundedAssociation]:
+        """List all, accepted or not."""
         with self._changed:
             return list(self._associations)
 
     def wait_for_change(self, timeout_s: float) -> None:
+        """Wait until a connection ends."""
         with self._changed:
             self._changed.wait(timeout_s)
 
@@ -308,11 +317,10 @@ class _Handler(RequestHandler):
         """Make it; the server starts it."""
         server, address = self.server, self.client_address[0]
 
-        def end(association: BoundedAssociation) -> None:
-            server.gate.dismiss(association)
-            server.gate.leave(address)
+        def leave(association: BoundedAssociation) -> None:
+            server.gate.leave(address, association)
 
-        association = BoundedAssociation(server.ae, self.request, server.settings.limits, server.storage, end)
+        association = BoundedAssociation(server.ae, self.request, server.settings.limits, server.storage, leave)
         association._server = server
         association.acceptor.maximum_length = server.ae.maximum_pdu_size
         association.acceptor.ae_title = server.ae_title
@@ -328,6 +336,7 @@ class _Handler(RequestHandler):
                     association.bind(event, handler, arguments)
             elif bound:
                 association.bind(event, *bound)
+        server.gate.add(association)
         self.association = association
 
 

@@ -25,8 +25,8 @@ _C_STORE_RQ: Final = 0x0001
 _NO_DATA_SET: Final = 0x0101
 _INVALID_PDU: Final = "Evt19"
 
-Begin = Callable[[StoreRequest, int], Reception]
-"""Opens a reception, with the number of bytes that may come."""
+Begin = Callable[[StoreRequest, int, int], Reception]
+"""Opens a reception, with the number of bytes that may come, and the number that ends the association."""
 
 
 class BoundedDimse(DIMSEServiceProvider):
@@ -145,7 +145,8 @@ class BoundedDimse(DIMSEServiceProvider):
             calling_ae=requestor.ae_title.strip(),
             peer_address=requestor.address,
         )
-        self.reception = self.begin(request, min(self.limits.instance_bytes, self.room_bytes))
+        limit_bytes = self.limits.instance_bytes
+        self.reception = self.begin(request, min(limit_bytes, self.room_bytes), 2 * limit_bytes)
         self.reception_context = context_id
 
     def _end_message(self) -> None:

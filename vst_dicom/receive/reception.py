@@ -50,7 +50,9 @@ class Reception:
     incoming
         Where the bytes go; None if `error` says why they go nowhere.
     limit_bytes
-        More is refused, twice as much ends the association.
+        More is refused.
+    abort_bytes
+        More ends the association.
     watch
         Raises ResourceError when the instance cannot be taken any more; called now and then.
     error
@@ -62,12 +64,14 @@ class Reception:
         request: StoreRequest,
         incoming: Incoming | None,
         limit_bytes: int,
+        abort_bytes: int,
         watch: Callable[[], None],
         error: VstDicomError | None = None,
     ) -> None:
         self.request = request
         self.incoming = incoming
         self.limit_bytes = limit_bytes
+        self.abort_bytes = abort_bytes
         self.watch = watch
         self.error = error
         self.n_bytes = 0
@@ -106,11 +110,11 @@ class Reception:
     def _look(self) -> None:
         self._look_at = self.n_bytes + _WATCH_BYTES
         if self.n_bytes > self.limit_bytes:
-            self._look_at = min(self._look_at, 2 * self.limit_bytes)
-            msg = f"instances may have {self.limit_bytes} bytes; this one is longer"
+            self._look_at = min(self._look_at, self.abort_bytes)
+            msg = f"this instance may have {self.limit_bytes} bytes; it is longer"
             self.refuse(ResourceError(msg))
-            if self.n_bytes > 2 * self.limit_bytes:
-                raise ProtocolError("a data set is twice as long as the limit")
+            if self.n_bytes > self.abort_bytes:
+                raise ProtocolError("a data set does not end within the limit")
         elif self.error is None:
             self._look_at = min(self._look_at, self.limit_bytes)
             try:

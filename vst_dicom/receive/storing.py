@@ -49,8 +49,16 @@ class Storage:
         self.admit = admit
         self.now = now
 
-    def begin(self, request: StoreRequest, limit_bytes: int) -> Reception:
-        """Open a file for a data set; one that is refused is still read, and then answered."""
+    def begin(self, request: StoreRequest, limit_bytes: int, abort_bytes: int) -> Reception:
+        """Open a file for a data set; one that is refused is still read, and then answered.
+
+        Parameters
+        ----------
+        request
+            The command.
+        limit_bytes, abort_bytes
+            More than the first is refused, more than the second ends the association.
+        """
         try:
             _check_command(request)
             if limit_bytes <= 0:
@@ -62,8 +70,8 @@ class Storage:
             incoming = self.spool.begin(header)
         except (VstDicomError, OSError) as error:
             refused = error if isinstance(error, VstDicomError) else _disk_error(error)
-            return Reception(request, None, max(limit_bytes, 1), self.admit, refused)
-        return Reception(request, incoming, limit_bytes, self.admit)
+            return Reception(request, None, limit_bytes, abort_bytes, self.admit, refused)
+        return Reception(request, incoming, limit_bytes, abort_bytes, self.admit)
 
     def finish(self, reception: Reception) -> Status:
         """Check and keep a data set that has arrived; what this returns may be answered at once."""

@@ -1,5 +1,6 @@
 """The connection to one peer: reads and writes that end, and a bell that ends a wait."""
 
+import contextlib
 import os
 import select
 import socket
@@ -203,6 +204,13 @@ class PeerSocket(AssociationSocket):
         """Whether something can be read at once."""
         return self._is_connected and self.socket is not None and self.wait(0)
 
+    def cut(self) -> None:
+        """End the connection from another thread; the one that reads sees its end and closes it."""
+        connected = self.socket
+        if connected is not None:
+            with contextlib.suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+
     def _connected(self) -> socket.socket:
         if self.socket is None:
             raise ConnectionError("the connection is closed")
@@ -210,11 +218,6 @@ class PeerSocket(AssociationSocket):
 
     def _shutdown_socket(self) -> None:
         """Close, also where the peer has gone and shutting down fails."""
-        connected = self.socket
-        if connected is not None:
-            try:
-                connected.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            finally:
-                connected.close()
+        self.cut()
+        if self.socket is not None:
+            self.socket.close()

@@ -74,6 +74,15 @@ class BoundedUpperLayer(DULServiceProvider):
         """Whether the connection is closed, or about to be."""
         return self._kill_thread
 
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the peer sent something, or a message of it was served."""
+        return self.limits.idle_s - self._idle_timer.remaining
+
+    def cut(self) -> None:
+        """Let the thread see the end of the connection."""
+        self.peer.cut()
+
     def resume(self) -> None:
         """Go on after a message was served: the peer may send again, and was not idle meanwhile."""
         self._idle_timer.restart()
