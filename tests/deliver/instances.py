@@ -21,6 +21,7 @@ def write_instance(
     sop_class: str = PARAMETRIC_MAP,
     transfer_syntax: str = ExplicitVRLittleEndian,
     n_bytes: int = 1000,
+    modality: str = "OT",
 ) -> InstanceFile:
     """A complete file with the UID 2.25.<1000 + number>, and as many bytes of padding."""
     dataset = Dataset()
@@ -29,7 +30,7 @@ def write_instance(
     dataset.StudyInstanceUID = STUDY
     dataset.SeriesInstanceUID = f"2.25.{200 + number % 2}"
     dataset.PatientID = "P1"
-    dataset.Modality = "OT"
+    dataset.Modality = modality
     dataset.add_new(0xFFFCFFFC, "OB", bytes(n_bytes))
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = transfer_syntax

@@ -46,6 +46,8 @@ class FakePacs:
     """Seconds to wait before any answer to C-STORE."""
     report_at_once: Callable[[Any], tuple[list[str], dict[str, int]]] | None = None
     """Report storage commitment on the same association: committed and failed UIDs by request."""
+    before_answer: Callable[[Any], None] = lambda _request: None
+    """Called with each storage commitment request before it is answered."""
     port: int = 0
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -72,6 +74,7 @@ class FakePacs:
     def _commit(self, event: Any) -> tuple[int, None]:
         request = event.action_information
         self.commitments.append(request)
+        self.before_answer(request)
         if self.report_at_once is not None:
             committed, failed = self.report_at_once(request)
             threading.Thread(

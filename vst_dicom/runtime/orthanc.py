@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -55,20 +54,30 @@ class Orthanc:
         PeerError
             If Orthanc does not answer with success.
         """
+        text = self.fetch(path, content, method=method).decode()
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    def fetch(self, path: str, content: Any = None, *, method: str = "") -> bytes:
+        """Send a request to the REST interface; returns the bytes of the answer.
+
+        Raises
+        ------
+        PeerError
+            If Orthanc does not answer with success.
+        """
         body = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(  # noqa: S310  loopback
             f"{self.url}/{path.lstrip('/')}", data=body, method=method or ("GET" if body is None else "POST")
         )
         try:
             with self._open(request, timeout=_REQUEST_S) as response:
-                text = response.read().decode()
+                return bytes(response.read())
         except OSError as error:
             msg = f"Orthanc did not answer {path}: {error}"
             raise PeerError(msg) from error
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
 
     def is_ready(self) -> bool:
         """Whether both of its servers answer."""
