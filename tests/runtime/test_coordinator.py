@@ -360,6 +360,42 @@ def test_a_new_bundle_is_new_work_when_a_person_asks(gateway: Gateway) -> None:
     assert second.predecessor_key == first.key
 
 
+def remove_files(gateway: Gateway, container: str) -> None:
+    """Do what retention does after delivery."""
+    with gateway.database.begin() as connection:
+        for row in connection.execute(select(instances)).all():
+            if row.facts["container"] == container:
+                (gateway.settings.spool / row.file_name).unlink()
+                connection.execute(update(instances).where(instances.c.id == row.id).values(removed_at=at(100)))
+
+
+def test_facts_outlive_files(gateway: Gateway) -> None:
+    for container in ("S1", "S2"):
+        gateway.receive(slide_header(f"1.{container[1]}", ContainerIdentifier=container), 0)
+    gateway.coordinate(30)
+    remove_files(gateway, "S2")
+    before = gateway.slides
+    gateway.receive(slide_header("1.3", ContainerIdentifier="S1", size=512, derived="RESAMPLED"), 200)
+    gateway.coordinate(230)
+
+    assert len(gateway.jobs) == 3
+    assert [slide.id for slide in gateway.slides] == [slide.id for slide in before]
+    assert gateway.slides[1] == before[1]
+
+
+def test_a_late_instance_of_a_removed_slide_asks_for_the_whole(gateway: Gateway) -> None:
+    gateway.receive(BASE, 0)
+    gateway.coordinate(30)
+    remove_files(gateway, "S1")
+    gateway.receive(LOWER, 200)
+    gateway.coordinate(230)
+
+    assert len(gateway.jobs) == 1
+    assert gateway.slide.state is SlideState.HELD
+    assert "1 instances were removed after their result was delivered" in gateway.slide.reason
+    assert gateway.slide.due_at is None
+
+
 RULES = """
 [[rule]]
 name = "frozen"
@@ -422,18 +458,6 @@ def test_a_person_processes_what_a_rule_holds(ruled: Gateway) -> None:
 
 def test_without_rules_results_go_everywhere(tmp_path: Path) -> None:
     gateway = Gateway.make(tmp_path, destinations=PLACES)
-    gateway.receive(BASE)
-    gateway.coordinate(30)
-
-    assert gateway.jobs[0].destinations == ("pacs", "back")
-
-
-def test_results_go_back_to_the_sender_where_that_is_set(tmp_path: Path) -> None:
-    path = tmp_path / "rules.toml"
-    path.write_text("[[rule]]\nname = 'one'\nthen = 'process'\ndestinations = ['pacs']")
-    gateway = Gateway.make(
-        tmp_path / "data", study={"rules": path}, destinations=PLACES, delivery={"reply_to_sender": True}
-    )
     gateway.receive(BASE)
     gateway.coordinate(30)
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from pydicom.dataset import Dataset
 
@@ -57,3 +59,10 @@ def test_device_uids_come_from_the_instance_and_all_that_contributed() -> None:
     header = slide_header("1.1", DeviceUID="1.9", ContributingEquipmentSequence=[Dataset(), model])
 
     assert read_facts(header).device_uids == {"1.9", "2.25.7"}
+
+
+def test_facts_survive_the_database() -> None:
+    for header in (part_header("1.1", 2, total=3, first_frame=8, n_frames=4), slide_header("1.1", DeviceUID="1.9")):
+        facts = read_facts(header)
+
+        assert InstanceFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts

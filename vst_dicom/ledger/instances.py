@@ -157,9 +157,7 @@ def _add(connection: Connection, instance: ReceivedInstance, revision: int, at: 
             f"it is kept as revision {revision} beside the earlier one"
         )
         connection.execute(
-            insert(decisions).values(
-                at=at, study_instance_uid=instance.study_instance_uid, what="alert", reason=reason
-            )
+            insert(decisions).values(at=at, study_instance_uid=instance.study_instance_uid, what="alert", reason=reason)
         )
     (instance_id,) = added.inserted_primary_key or (0,)
     return int(instance_id)

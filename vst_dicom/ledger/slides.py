@@ -1,11 +1,11 @@
 """Rows of `slides`, and which instances belong to each."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.states import SlideState
@@ -37,6 +37,10 @@ class SpooledInstance:
         Who sent it.
     slide_id
         Its slide; None as long as it is not grouped.
+    facts
+        What grouping took from its header; None until it was grouped.
+    removed_at
+        Since when its file is no longer in the spool; None as long as it is.
     """
 
     id: int
@@ -51,6 +55,8 @@ class SpooledInstance:
     calling_ae: str
     peer_address: str
     slide_id: int | None
+    facts: dict[str, Any] | None = None
+    removed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +213,13 @@ def mark_as_results(connection: Connection, instance_ids: Collection[int]) -> No
 def store_sha256(connection: Connection, instance_id: int, sha256: str) -> None:
     """Note the hash of an instance's data set."""
     connection.execute(update(instances).where(instances.c.id == instance_id).values(sha256=sha256))
+
+
+def store_facts(connection: Connection, facts: Mapping[int, dict[str, Any]]) -> None:
+    """Note what grouping took from headers, so that files are read once and may be removed."""
+    if facts:
+        statement = update(instances).where(instances.c.id == bindparam("row")).values(facts=bindparam("content"))
+        connection.execute(statement, [{"row": number, "content": content} for number, content in facts.items()])
 
 
 def ask_to_run_now(connection: Connection, slide_ids: Collection[int], now: datetime) -> None:

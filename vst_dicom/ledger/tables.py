@@ -38,6 +38,7 @@ instances = Table(
     Column("peer_address", String(64), nullable=False, default=""),
     Column("is_own", Boolean, nullable=False, default=False),  # loop guard: a result came back, or no slide at all
     Column("slide_id", Integer, ForeignKey("slides.id")),
+    Column("facts", JSON(none_as_null=True)),  # what grouping took from the header; filled when grouped
     Column("removed_at", DateTime(timezone=True)),  # the file is no longer on disk
     UniqueConstraint("sop_instance_uid", "revision"),
     Index("ix_instances_series", "study_instance_uid", "series_instance_uid"),

@@ -71,6 +71,10 @@ def consider(
     base = find_base(facts)
     if missing or base is None:
         return Consideration(SlideState.COLLECTING, What.INCOMPLETE, missing)
+    n_removed = sum(facts[row.id].is_volume and row.removed_at is not None for row in rows)
+    if n_removed:
+        reason = f"{n_removed} instances were removed after their result was delivered; send the whole slide again"
+        return Consideration(SlideState.HELD, What.ALERT, reason)
     row = next(row for row in rows if row.id == base)
     try:
         selection = select(rules, headers.header(row), Sender(row.calling_ae, row.peer_address), asked=asked)

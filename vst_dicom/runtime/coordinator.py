@@ -196,13 +196,14 @@ class Coordinator:
     def _plan(self, slide: Slide, volumes: Sequence[SpooledInstance], selection: Selection) -> _Work:
         bundle = selection.bundle or self._settings.predict.bundle
         bundle_sha256 = self._bundle_sha256(bundle)
+        where = selection.destinations
         contents = [(row.sop_instance_uid, self._hash(row)) for row in volumes]
         return _Work(
             key=job_key(slide.study_instance_uid, contents, bundle_sha256, selection.genes),
             instance_ids=tuple(row.id for row in volumes),
             bundle=bundle,
             selection=selection,
-            destinations=self._destinations(slide, selection),
+            destinations=tuple(self._settings.destinations) if where is None else where,
         )
 
     def _hash(self, row: SpooledInstance) -> str:
@@ -211,14 +212,6 @@ class Coordinator:
             with self._database.begin() as connection:
                 store_sha256(connection, row.id, sha256)
         return sha256
-
-    def _destinations(self, slide: Slide, selection: Selection) -> tuple[str, ...]:
-        """Where the result goes: what the rule says, else everywhere; and back to the sender where that is set."""
-        known = self._settings.destinations
-        names = list(known if selection.destinations is None else selection.destinations)
-        if self._settings.delivery.reply_to_sender and slide.reply_to_ae:
-            names += [name for name, place in known.items() if place.ae_title == slide.reply_to_ae]
-        return tuple(dict.fromkeys(names))
 
     def _carry_out(
         self, connection: Connection, slide: Slide, found: Consideration, work: _Work | None, now: datetime

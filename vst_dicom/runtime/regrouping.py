@@ -18,6 +18,7 @@ from vst_dicom.ledger.slides import (
     list_series_instances,
     list_series_slides,
     mark_as_results,
+    store_facts,
 )
 from vst_dicom.ledger.states import SlideState
 from vst_dicom.runtime.considering import current_revisions
@@ -64,6 +65,8 @@ def regroup_series(
     results = _set_results_aside(connection, series, known, facts, own_device_uids, now)
     rows = {row.id: row for row in known if row.id not in results}
     current = {row.id for row in current_revisions(list(rows.values()))}
+    unknown = {number for number, row in rows.items() if row.facts is None and not facts[number].problem}
+    store_facts(connection, {number: facts[number].to_json() for number in sorted(unknown)})
     groups = group_series({number: facts[number] for number in sorted(current)})
     if not groups and not results:
         return 0

@@ -1,10 +1,8 @@
 """Headers and hashes of spooled instances, each file read as seldom as possible."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from pydicom.dataset import Dataset
 
@@ -13,11 +11,9 @@ from vst_dicom.ledger.slides import SpooledInstance
 from vst_dicom.study.facts import InstanceFacts, read_facts
 from vst_dicom.study.header import hash_data_set, read_header
 
-_MOST_REMEMBERED: Final = 20_000
-
 
 class SpooledHeaders:
-    """Reads what the spool holds. A file never changes once it has a row, so facts are remembered.
+    """Reads what the spool holds. A file never changes once it has a row, so its facts are read once.
 
     Parameters
     ----------
@@ -27,22 +23,15 @@ class SpooledHeaders:
 
     def __init__(self, spool: Path) -> None:
         self._spool = spool
-        self._facts: OrderedDict[int, InstanceFacts] = OrderedDict()
 
     def facts(self, instance: SpooledInstance) -> InstanceFacts:
-        """Say what a header says; a file that cannot be read becomes a fact too, but is read again the next time."""
-        known = self._facts.get(instance.id)
-        if known is not None:
-            self._facts.move_to_end(instance.id)
-            return known
+        """Say what a header says, from its row where it is known; that a file cannot be read is a fact too."""
+        if instance.facts is not None:
+            return InstanceFacts.from_json(instance.facts)
         try:
-            facts = read_facts(self.header(instance))
+            return read_facts(self.header(instance))
         except (InputError, ResourceError) as error:
             return InstanceFacts(problem=str(error))
-        self._facts[instance.id] = facts
-        if len(self._facts) > _MOST_REMEMBERED:
-            self._facts.popitem(last=False)
-        return facts
 
     def header(self, instance: SpooledInstance) -> Dataset:
         """Read a header, see `vst_dicom.study.header.read_header`.

@@ -1,7 +1,8 @@
 """What the header of an instance says about its place in a slide."""
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
 
 from pydicom.dataset import Dataset
 
@@ -72,6 +73,24 @@ class InstanceFacts:
     concatenation: Concatenation | None = None
     device_uids: frozenset[str] = frozenset()
     problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Write them for a database; a problem is never written."""
+        values = asdict(self)
+        del values["problem"]
+        return values | {"device_uids": sorted(self.device_uids)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        part = values["concatenation"]
+        return cls(
+            **{
+                **values,
+                "concatenation": None if part is None else Concatenation(**part),
+                "device_uids": frozenset(values["device_uids"]),
+            }
+        )
 
 
 def read_facts(header: Dataset) -> InstanceFacts:
