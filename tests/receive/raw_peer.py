@@ -98,7 +98,10 @@ def pdv(data: bytes, *, command: bool = False, last: bool = True, context: int =
 def request(
     called: str = "VST_DICOM",
     calling: str = "RAW",
-    contexts: tuple[tuple[int, str, tuple[str, ...]], ...] = ((1, VL_WHOLE_SLIDE, (EXPLICIT,)), (3, VERIFICATION, (EXPLICIT,))),
+    contexts: tuple[tuple[int, str, tuple[str, ...]], ...] = (
+        (1, VL_WHOLE_SLIDE, (EXPLICIT,)),
+        (3, VERIFICATION, (EXPLICIT,)),
+    ),
     application_context: str = APPLICATION_CONTEXT,
     version: int = 1,
 ) -> bytes:

@@ -23,7 +23,15 @@ from vst_dicom.receive.spool import find_data_set
 needs_dcmtk = needs("storescu", "dcmtk")
 PATIENT = replace(QUICK, idle_s=20.0, request_s=10.0, pdu_base_s=5.0)
 
-_PROPOSED = {JPEG: "-xy", JPEG_LS: "-xt", JPEG_2000_LOSSLESS: "-xv", JPEG_2000: "-xw", RLE: "-xr", NATIVE: "-xe", IMPLICIT: "-xi"}
+_PROPOSED = {
+    JPEG: "-xy",
+    JPEG_LS: "-xt",
+    JPEG_2000_LOSSLESS: "-xv",
+    JPEG_2000: "-xw",
+    RLE: "-xr",
+    NATIVE: "-xe",
+    IMPLICIT: "-xi",
+}
 
 
 def run(*command: object) -> int:

@@ -70,7 +70,9 @@ def test_what_is_no_dicom_is_closed_at_once(receiver: Receiver, words: bytes) ->
 
 
 @pytest.mark.parametrize(
-    "words", [b"", b"\x01\0\0", request()[:50], request()[:-1]], ids=["nothing", "part of a head", "part", "all but one"]
+    "words",
+    [b"", b"\x01\0\0", request()[:50], request()[:-1]],
+    ids=["nothing", "part of a head", "part", "all but one"],
 )
 def test_a_request_that_does_not_end_is_closed_at_the_deadline(receiver: Receiver, words: bytes) -> None:
     with RawPeer(receiver.port) as peer:
@@ -315,7 +317,8 @@ def test_echoes_whose_answers_nobody_reads_are_bounded(receiver: Receiver) -> No
         except TimeoutError:
             pass
         assert all(
-            association._messages.msg_queue.qsize() <= 9 for association in receiver.listener._server.gate.associations()
+            association._messages.msg_queue.qsize() <= 9
+            for association in receiver.listener._server.gate.associations()
         )
 
 

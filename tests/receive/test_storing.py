@@ -300,7 +300,9 @@ def test_what_cannot_be_taken_now_is_refused_for_now(start: Callable[..., Receiv
         assert peer.store(store_command(), data_set()) == 0x0000
 
 
-def test_stores_sent_without_waiting_are_bounded(start: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stores_sent_without_waiting_are_bounded(
+    start: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
     receiver = start(ListenerSettings(limits=replace(QUICK, waiting_messages=3, idle_s=20)))
     most_parts = 0
     real_finish = receiver.storage.finish

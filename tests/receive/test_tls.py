@@ -131,7 +131,12 @@ def test_silent_and_slow_handshakes_hold_nobody_up(secure: Receiver, authority: 
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_versions_and_ciphers_follow_bcp_195(
-    secure: Receiver, authority: Authority, client: Party, version: ssl.TLSVersion, ciphers: str | None, is_welcome: bool
+    secure: Receiver,
+    authority: Authority,
+    client: Party,
+    version: ssl.TLSVersion,
+    ciphers: str | None,
+    is_welcome: bool,
 ) -> None:
     context = ssl.create_default_context(cafile=str(authority.party.certificate))
     context.check_hostname = False

@@ -109,7 +109,9 @@ def test_an_unsound_data_set_is_refused_with_its_reason(data: bytes, says: str) 
     [
         element(0x00400000, b"SQ", item(element(0x00080100, b"SH", b"ab")) * 2),
         element(0x00400000, b"SQ", item(element(0x00080100, b"SH", b"ab")) + SEQUENCE_END, UNDEFINED),
-        element(0x00400000, b"SQ", item(element(0x00080100, b"SH", b"ab") + ITEM_END, UNDEFINED) + SEQUENCE_END, UNDEFINED),
+        element(
+            0x00400000, b"SQ", item(element(0x00080100, b"SH", b"ab") + ITEM_END, UNDEFINED) + SEQUENCE_END, UNDEFINED
+        ),
         element(0x00400000, b"SQ", b""),
         element(0x00400000, b"SQ", item(element(0x00080100, b"SH", b"ab") + ITEM_END, UNDEFINED)),
         # an unknown element without length holds implicit VR (PS3.5 6.2.2)
@@ -188,6 +190,8 @@ def test_uids_are_taken(uid: str) -> None:
     assert is_valid_uid(uid)
 
 
-@pytest.mark.parametrize("uid", ["", ".", "1.", ".1", "1..2", "01.2", "1.02", "1.2\n", "1 2", "../../x", "/abs", "1.²", "1." + "2" * 63])
+@pytest.mark.parametrize(
+    "uid", ["", ".", "1.", ".1", "1..2", "01.2", "1.02", "1.2\n", "1 2", "../../x", "/abs", "1.²", "1." + "2" * 63]
+)
 def test_what_is_no_uid_is_not_taken(uid: str) -> None:
     assert not is_valid_uid(uid)
