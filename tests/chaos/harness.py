@@ -15,8 +15,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -89,6 +89,8 @@ class Plan:
         When to give up waiting.
     dead_after_s
         Silence after which a process counts as dead.
+    mean_pause_s
+        Between two kills.
     """
 
     studies: int
@@ -97,6 +99,7 @@ class Plan:
     hosts: int = 1
     limit_s: float = 600.0
     dead_after_s: float = 4.0
+    mean_pause_s: float = 3.0
 
 
 @dataclass
@@ -162,7 +165,7 @@ class Host:
 
 def run_chaos(plan: Plan, folder: Path, database_url: str) -> Report:
     """Let it happen, wait until all is quiet or the time is over, and count."""
-    chance = random.Random(plan.seed)
+    chance = random.Random(plan.seed)  # noqa: S311 - no secret
     started = time.monotonic()
     report = Report()
     slides = [write_slide(folder / "slides" / f"{number}.dcm", number, 640) for number in range(plan.studies)]
@@ -177,7 +180,7 @@ def run_chaos(plan: Plan, folder: Path, database_url: str) -> Report:
         sender = Thread(target=_send_all, args=(slides, ports, plan.limit_s, acknowledged))
         sender.start()
         try:
-            _kill_some(plan, chance, hosts, report)
+            _kill_some(plan, chance, hosts, database, report)
             sender.join(timeout=plan.limit_s)
             deadline = started + plan.limit_s
             while time.monotonic() < deadline and not _is_quiet(database, acknowledged):
@@ -223,8 +226,11 @@ def _send_all(slides: list[Path], ports: list[int], limit_s: float, acknowledged
             continue  # was not acknowledged, so nothing is owed
 
 
-def _kill_some(plan: Plan, chance: random.Random, hosts: list[Host], report: Report) -> None:
-    """Kill at random moments; with several hosts, freeze and revive one and lose one for good."""
+def _kill_some(plan: Plan, chance: random.Random, hosts: list[Host], database: Engine, report: Report) -> None:
+    """Kill at random moments; with several hosts, freeze and revive one and lose one for good.
+
+    Starting takes a worker longer than a small slide does, so a part of the kills waits for a slide in progress.
+    """
     living = list(hosts)
     freeze_at, lose_at = plan.kills // 3, 2 * plan.kills // 3
     for number in range(plan.kills):
@@ -237,14 +243,24 @@ def _kill_some(plan: Plan, chance: random.Random, hosts: list[Host], report: Rep
             hosts[0].end(at_once=True)
             living.remove(hosts[0])
             report.kills["host killed for good"] += 1
-        time.sleep(chance.uniform(0.3, 2.5))
-        host = chance.choice(living)
-        running = sorted(host.supervisor.pids.items())
-        if not running:
-            continue
-        (role, _), pid = chance.choice(running)
-        _signal(pid, signal.SIGKILL)
-        report.kills[role] += 1
+        time.sleep(chance.uniform(0.2, 2 * plan.mean_pause_s))
+        role = chance.choice(["worker-gpu", "worker-gpu", *ROLES])
+        if role == "worker-gpu" and _wait_for_running_job(database):
+            time.sleep(chance.uniform(0, 2))
+        running = [pid for host in living for (found, _), pid in host.supervisor.pids.items() if found == role]
+        if running:
+            _signal(chance.choice(running), signal.SIGKILL)
+            report.kills[role] += 1
+
+
+def _wait_for_running_job(database: Engine) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with database.begin() as connection:
+            if connection.execute(select(jobs.c.key).where(jobs.c.state == JobState.RUNNING)).first():
+                return True
+        time.sleep(0.05)
+    return False
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -269,9 +285,8 @@ def _is_quiet(database: Engine, acknowledged: list[str]) -> bool:
 
 def _count(database: Engine, results: Path, acknowledged: list[str], pacs: MoodyPacs, report: Report) -> None:
     with database.begin() as connection:
-        studies = dict(
-            connection.execute(select(instances.c.sop_instance_uid, instances.c.study_instance_uid)).tuples().all()
-        )
+        query = select(instances.c.sop_instance_uid, instances.c.study_instance_uid)
+        studies = {row.sop_instance_uid: row.study_instance_uid for row in connection.execute(query)}
         rows = connection.execute(select(result_instances)).all()
         found_jobs = connection.execute(select(jobs.c.state, jobs.c.attempts)).all()
         report.delivery_attempts = sum(connection.execute(select(deliveries.c.attempts)).scalars())
@@ -322,11 +337,10 @@ def main() -> None:
     failed = False
     for kind in ["sqlite", "postgresql"] if chosen.database == "both" else [chosen.database]:
         plan = Plan(chosen.studies, chosen.kills, chosen.seed, 1 if kind == "sqlite" else 2, chosen.limit_s)
-        place: Callable[[], object] = (
-            tempfile.TemporaryDirectory if chosen.keep is None else lambda: nullcontext(chosen.keep / kind)
-        )  # type: ignore[assignment]
-        with place() as name, database_of(kind, Path(str(name))) as url:  # type: ignore[attr-defined]
-            report = run_chaos(plan, Path(str(name)), url)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = (chosen.keep or Path(temporary)) / kind
+            with database_of(kind, folder) as url:
+                report = run_chaos(plan, folder, url)
         print(kind, json.dumps({"seed": plan.seed, **report.__dict__}, indent=1))  # noqa: T201
         failed = failed or bool(report.lost or report.twice or report.different)
     sys.exit(1 if failed else 0)

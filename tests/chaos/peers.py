@@ -52,7 +52,7 @@ class MoodyPacs:
     port: int = 0
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
+        self._random = random.Random(self.seed)  # noqa: S311 - no secret
         self._lock = Lock()
 
     def store(self, event: Any) -> int:

@@ -5,6 +5,7 @@ import sys
 from typing import Final
 
 import structlog
+from structlog.typing import EventDict
 
 _QUOTING_LIBRARIES: Final = ("dbos",)
 """Libraries whose messages are known to hold keys and addresses only; of all others only the place is logged."""
@@ -30,9 +31,15 @@ def configure_logs(role: str = "") -> None:
     role
         Named in each line, if given.
     """
+
+    def name_role(_logger: object, _method: str, facts: EventDict) -> EventDict:
+        if role:
+            facts["role"] = role
+        return facts
+
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            name_role,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.ExceptionRenderer(_name_exception),
@@ -42,8 +49,6 @@ def configure_logs(role: str = "") -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    if role:
-        structlog.contextvars.bind_contextvars(role=role)
     root = logging.getLogger()
     root.handlers = [_LibraryMessages()]
     root.setLevel(logging.WARNING)
