@@ -82,6 +82,7 @@ def run_role(name: str, settings: Settings, *, role: Role | None = None) -> None
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = open_database(settings.database)
     folder = settings.data_dir / "locks"
     executor = executor_id(settings, name)
