@@ -8,6 +8,8 @@
     │   ├── MissingInputError         no such file, or nothing that is a slide
     │   ├── NotDicomError             the file is not DICOM
     │   ├── UnsupportedInstanceError  DICOM, but not an image this product can read
+    │   │   └── UnexpectedSopClassError   not of the SOP class agreed on
+    │   ├── InvalidUidError           an identifier has not the form of a UID
     │   ├── DamagedInstanceError      truncated, inconsistent or undecodable
     │   ├── PixelSpacingError         spacing missing, impossible or too coarse
     │   ├── StainError                not an H&E slide
@@ -59,6 +61,18 @@ class UnsupportedInstanceError(InputError):
     """The file is DICOM, but not an image that this product reads."""
 
     code = "input-unsupported"
+
+
+class UnexpectedSopClassError(UnsupportedInstanceError):
+    """The instance is not of the SOP class that was agreed on for sending it."""
+
+    code = "input-sop-class"
+
+
+class InvalidUidError(InputError):
+    """An identifier is missing, or has not the form of a UID."""
+
+    code = "input-uid"
 
 
 class DamagedInstanceError(InputError):

@@ -46,11 +46,14 @@ class Choices:
         Which result forms to write; the summary is always written.
     overwrite
         Whether earlier results of the same slide may be replaced.
+    job_key
+        Name of the job that this is done for; enters the key of the result. Empty without a job.
     """
 
     genes: tuple[str, ...] | None = None
     forms: frozenset[ResultForm] = frozenset(ResultForm)
     overwrite: bool = False
+    job_key: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +140,7 @@ def process_slide(
         ]
         parameters = result_parameters(slide, grid, choices.genes)
         result = SlideResult(
-            key=result_key(slide.source, predictor.bundle.identity, parameters),
+            key=result_key(slide.source, predictor.bundle.identity, parameters, choices.job_key),
             created=now,
             grid=grid,
             quality=quality,

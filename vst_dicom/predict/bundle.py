@@ -126,6 +126,24 @@ def list_bundles(folders: Sequence[Path] = ()) -> tuple[BundleListing, ...]:
     return tuple(found)
 
 
+def read_identity(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path] = ()) -> BundleIdentity:
+    """Say which model a bundle is, by its manifest alone; weights are neither read nor checked.
+
+    Parameters
+    ----------
+    path_or_id, folders
+        As of `load_bundle`.
+
+    Raises
+    ------
+    BundleError
+        If there is no such bundle, or its manifest cannot be read.
+    """
+    content = _read(_find(path_or_id, folders), MANIFEST_FILE)
+    manifest = parse_manifest(content)
+    return BundleIdentity(manifest.id, manifest.version, hashlib.sha256(content).hexdigest(), manifest.description)
+
+
 def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path] = ()) -> Bundle:
     """Load a bundle after checking it.
 

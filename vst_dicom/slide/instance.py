@@ -13,6 +13,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from vst_dicom.dicom.attributes import read_text, read_uid
+from vst_dicom.dicom.whole_slide import VL_WHOLE_SLIDE, is_volume
 from vst_dicom.domain.errors import DamagedInstanceError, NotDicomError, UnsupportedInstanceError, VstDicomError
 from vst_dicom.slide.codecs import check_transfer_syntax
 from vst_dicom.slide.elements import (
@@ -23,9 +24,6 @@ from vst_dicom.slide.elements import (
     walk_elements,
 )
 from vst_dicom.slide.frame_places import FramePlaces, read_frame_places
-
-VL_WHOLE_SLIDE: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
-"""VL Whole Slide Microscopy Image Storage (PS3.4 table B.5-1)."""
 
 _PREFIX_BYTES: Final = 132
 """Preamble and ``DICM`` (PS3.10 7.1)."""
@@ -91,15 +89,9 @@ class InstanceFile:
         return read_uid(self.header, "SOPInstanceUID")
 
     @property
-    def image_flavor(self) -> str:
-        """Third value of Image Type: VOLUME, LABEL, OVERVIEW or THUMBNAIL (PS3.3 C.8.12.4.1.1); may be empty."""
-        values = read_text(self.header, "ImageType").upper().split("\\")
-        return values[2] if len(values) > 2 else ""
-
-    @property
-    def shows_label(self) -> bool:
-        """Whether the pixels may show the slide's label, and with it a patient."""
-        return read_text(self.header, "SpecimenLabelInImage").upper() == "YES"
+    def is_volume(self) -> bool:
+        """Whether it shows tissue at one resolution, and no label."""
+        return is_volume(self.header)
 
 
 def is_dicom(path: Path) -> bool:

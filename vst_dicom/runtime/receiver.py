@@ -1,0 +1,144 @@
+"""The role ``receiver``: settings, ledger and listener joined; no model, no decoder, no picture in this process."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from vst_dicom.config import DicomSettings, Settings, StorageSettings
+from vst_dicom.domain.errors import ResourceError, UsageError
+from vst_dicom.ledger.database import open_database
+from vst_dicom.ledger.instances import count_waiting_jobs
+from vst_dicom.receive.limits import Limits
+from vst_dicom.receive.listener import Listener, ListenerSettings, ReportHandler
+from vst_dicom.receive.peers import Peer
+from vst_dicom.receive.recovery import recover
+from vst_dicom.receive.spool import Spool
+from vst_dicom.receive.storing import Storage
+from vst_dicom.receive.tls import TlsFiles
+
+_log = structlog.get_logger()
+
+_LOOK_S: Final = 1.0
+"""How often the backlog is counted, at most."""
+
+_DRAIN_S: Final = 60.0
+"""How long associations may go on after a request to stop."""
+
+
+def run_receiver(
+    settings: Settings,
+    stop: threading.Event,
+    *,
+    on_report: ReportHandler | None = None,
+    on_ready: Callable[[int], None] | None = None,
+) -> None:
+    """Receive until asked to stop.
+
+    Parameters
+    ----------
+    settings
+        All settings.
+    stop
+        Set by whoever wants it to end; associations may then go on for a minute.
+    on_report
+        Takes results of storage commitment; without it that service is not offered.
+    on_ready
+        Called with the port once peers can connect.
+
+    Raises
+    ------
+    UsageError
+        If the port is taken, or a setting does not fit the machine.
+    """
+    engine = open_database(settings.database)
+    try:
+        spool = Spool(settings.spool)
+        storage = Storage(spool, engine, Admission(settings.storage, spool, engine), lambda: datetime.now(UTC))
+        recover(storage)
+        try:
+            listener = Listener(listener_settings(settings.dicom), storage, on_report)
+        except OSError as error:
+            msg = (
+                f"DICOM port {settings.dicom.host}:{settings.dicom.port} cannot be opened ({error.strerror}); "
+                "set another dicom.port, or end what uses it"
+            )
+            raise UsageError(msg) from error
+        _log.info("receiver listens", ae_title=settings.dicom.ae_title, port=listener.port)
+        if on_ready is not None:
+            on_ready(listener.port)
+        stop.wait()
+        _log.info("receiver stops", n_connections=listener.n_connections)
+        listener.stop(_DRAIN_S)
+    finally:
+        engine.dispose()
+
+
+class Admission:
+    """Refuses instances while the disk is nearly full or too many jobs wait.
+
+    Parameters
+    ----------
+    settings
+        What must stay free, and how many jobs may wait.
+    spool
+        Whose disk counts.
+    engine
+        Where jobs are counted, at most once a second.
+    """
+
+    def __init__(self, settings: StorageSettings, spool: Spool, engine: Engine) -> None:
+        self._settings = settings
+        self._spool = spool
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._n_waiting = 0
+        self._counted_at: float | None = None
+
+    def __call__(self) -> None:
+        """Look at disk and backlog.
+
+        Raises
+        ------
+        ResourceError
+            If no instance can be taken now.
+        """
+        free, total = self._spool.free_bytes()
+        reserve = max(self._settings.reserve_bytes, int(self._settings.reserve_fraction * total))
+        if free < reserve:
+            msg = f"the disk has {free >> 20} of {reserve >> 20} MiB to be kept free"
+            raise ResourceError(msg)
+        n_waiting = self._count()
+        if n_waiting > self._settings.most_waiting_slides:
+            msg = f"{n_waiting} slides wait; send again later"
+            raise ResourceError(msg)
+
+    def _count(self) -> int:
+        with self._lock:
+            if self._counted_at is None or monotonic() - self._counted_at > _LOOK_S:
+                try:
+                    with self._engine.connect() as connection:
+                        self._n_waiting = count_waiting_jobs(connection)
+                except SQLAlchemyError as error:
+                    raise ResourceError("the database does not answer; send again later") from error
+                self._counted_at = monotonic()
+            return self._n_waiting
+
+
+def listener_settings(settings: DicomSettings) -> ListenerSettings:
+    """Translate settings into what the listener takes."""
+    tls = settings.tls
+    return ListenerSettings(
+        ae_title=settings.ae_title,
+        host=settings.host,
+        port=settings.port,
+        peers=tuple(Peer(peer.ae_title, peer.addresses) for peer in settings.allowed_peers),
+        require_called_ae_title=settings.require_called_ae_title,
+        tls=tls and TlsFiles(tls.certificate, tls.private_key, tls.authorities, tls.require_peer_certificate),
+        limits=Limits(**settings.limits.model_dump()),
+    )
