@@ -12,11 +12,11 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
@@ -179,7 +179,7 @@ def encode_header(
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     if source_ae_title:
         meta.SourceApplicationEntityTitle = source_ae_title
-    encoded = BytesIO()
+    encoded = DicomBytesIO()
     write_file_meta_info(encoded, meta, enforce_standard=True)
     return bytes(128) + b"DICM" + encoded.getvalue()
 

@@ -67,7 +67,7 @@ class BoundedUpperLayer(DULServiceProvider):
         self._kill_thread = True
         self.peer._shutdown_socket()
         self.bell.close()
-        self.to_user_queue.put(None)  # type: ignore[arg-type]  # frees a reactor that waits for a request
+        self.to_user_queue.put(None)  # frees a reactor that waits for a request
 
     @property
     def has_ended(self) -> bool:

@@ -133,12 +133,15 @@ class Admission:
 def listener_settings(settings: DicomSettings) -> ListenerSettings:
     """Translate settings into what the listener takes."""
     tls = settings.tls
+    tls_files = None
+    if tls is not None:
+        tls_files = TlsFiles(tls.certificate, tls.private_key, tls.authorities, tls.require_peer_certificate)
     return ListenerSettings(
         ae_title=settings.ae_title,
         host=settings.host,
         port=settings.port,
         peers=tuple(Peer(peer.ae_title, peer.addresses) for peer in settings.allowed_peers),
         require_called_ae_title=settings.require_called_ae_title,
-        tls=tls and TlsFiles(tls.certificate, tls.private_key, tls.authorities, tls.require_peer_certificate),
+        tls=tls_files,
         limits=Limits(**settings.limits.model_dump()),
     )
