@@ -56,7 +56,7 @@ def test_the_expected_content_is_three_slides() -> None:
     assert len(EXPECTED) == 3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_any_order_with_repeats_and_passes_between_makes_one_job_for_each_content(data: st.DataObject) -> None:
     headers = arrivals()
@@ -79,7 +79,7 @@ def test_any_order_with_repeats_and_passes_between_makes_one_job_for_each_conten
         shutil.rmtree(folder)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_any_order_with_pauses_between_ends_with_the_same_jobs(data: st.DataObject) -> None:
     headers = arrivals()
