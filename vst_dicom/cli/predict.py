@@ -1,10 +1,11 @@
 """``vst-dicom predict``: slides in, result folders out, without network or queue."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -89,7 +90,7 @@ def predict(
         if as_json:
             typer.echo(json.dumps(outcome.summary))
         else:
-            print_outcome(outcome)
+            print_outcome(outcome.summary, outcome.folder)
     if first_failure is not None:
         raise typer.Exit(failures.exit_code(first_failure))
 
@@ -118,12 +119,12 @@ def _choices(genes: str, formats: str, overwrite: bool) -> "Choices":
     return Choices(tuple(split_list(genes)) or None, forms, overwrite)
 
 
-def print_outcome(outcome: "Outcome") -> None:
+def print_outcome(summary: Mapping[str, Any], folder: Path) -> None:
     """Say what was found, as a table for people."""
     from rich.console import Console
     from rich.table import Table
 
-    summary, console = outcome.summary, Console()
+    console = Console()
     shown = [gene for gene in summary["genes"] if gene["shown"]]
     shown.sort(key=lambda gene: gene["held_out"]["depth_adjusted_r"] or gene["held_out"]["r"], reverse=True)
     console.print(
@@ -152,4 +153,4 @@ def print_outcome(outcome: "Outcome") -> None:
     for warning in summary["warnings"]:
         console.print(f"[yellow]Mind:[/] {warning}")
     console.print(f"[bold]{summary['notice']}[/]")
-    console.print(f"Results: {outcome.folder}", soft_wrap=True)
+    console.print(f"Results: {folder}", soft_wrap=True)
