@@ -2,6 +2,7 @@
 #   make demo    slide in, gene maps out        make demo ARGS="--once --out result"
 #   make test    all tests                      make test ARGS="-k sampler"
 #   make check   format, lint, types, imports   make bench   benchmark table
+#   make chaos   kill processes at random       make chaos ARGS="--kills 100"
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,10 +11,10 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check format bench graph clean
+.PHONY: help setup setup-dev demo test check format bench chaos graph clean
 
 help:
-	@sed -n '2,4p' $(firstword $(MAKEFILE_LIST)) | sed 's/^# *//'
+	@sed -n '2,5p' $(firstword $(MAKEFILE_LIST)) | sed 's/^# *//'
 
 # $(call install,NAME,WHAT): install WHAT once for this checkout, this project file and these constraints.
 define install
@@ -52,6 +53,9 @@ format: setup-dev
 
 bench: setup-dev
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: setup-dev
+	@$(BIN)/python -m tests.chaos.harness $(ARGS)
 
 graph: setup-dev
 	@$(BIN)/python docs/import_graph.py docs/imports.svg

@@ -16,6 +16,8 @@ from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID, generate_uid
 
+from vst_dicom.dicom.source import Slide
+
 VL_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 IMPLICIT = "1.2.840.10008.1.2"
 NATIVE = "1.2.840.10008.1.2.1"
@@ -148,6 +150,35 @@ def write_pyramid(folder: Path, n_levels: int, base: Image, **settings: object) 
         paths.append(write_wsi(folder / f"level-{level}.dcm", wsi))
         image = halve(image)
     return paths
+
+
+def remove(*keywords: str) -> Callable[[Dataset], None]:
+    """Change of a data set that takes attributes away."""
+
+    def change(dataset: Dataset) -> None:
+        for keyword in keywords:
+            delattr(dataset, keyword)
+
+    return change
+
+
+def assign(keyword: str, value: object) -> Callable[[Dataset], None]:
+    """Change of a data set that sets an attribute."""
+    return lambda dataset: setattr(dataset, keyword, value)
+
+
+def assemble(slide: Slide, level: int = 0) -> Image:
+    """Total pixel matrix of a level, glass where no frame is."""
+    geometry = slide.levels[level]
+    rows, columns = geometry.frame_size.n_rows, geometry.frame_size.n_columns
+    grid = geometry.frame_grid
+    matrix = np.full((grid.n_rows * rows, grid.n_columns * columns, 3), 255, dtype=np.uint8)
+    for row in range(grid.n_rows):
+        for column in range(grid.n_columns):
+            frame = slide.read_frame(level, row, column)
+            if frame is not None:
+                matrix[row * rows : (row + 1) * rows, column * columns : (column + 1) * columns] = frame
+    return matrix[: geometry.size.n_rows, : geometry.size.n_columns]
 
 
 def _cut(wsi: Wsi) -> tuple[list[bytes], list[tuple[int, int, float, str]]]:

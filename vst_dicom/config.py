@@ -82,6 +82,8 @@ class StorageSettings(_Section):
     """Instances are refused (0xA700) when less than the greater of both is free."""
     most_waiting_slides: Annotated[int, Field(ge=1)] = 2000
     """Instances are refused (0xA700) while more jobs wait."""
+    keep_delivered: timedelta = timedelta(days=7)
+    """How long slides and results stay on disk after every destination has the result."""
 
 
 class StudySettings(_Section):
@@ -138,6 +140,33 @@ class DeliverySettings(_Section):
     """Also send results to the AE that sent the slide, where it is among the destinations' addresses."""
 
 
+class ServeSettings(_Section):
+    """How the processes of the server live together."""
+
+    host: Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0-9._-]*$")] = ""
+    """Name of this machine among those that share the database; its host name if empty."""
+    slot: Annotated[int, Field(ge=0)] = 0
+    """Number of this process among those of its role on this machine; the supervisor counts."""
+    predict_workers: Annotated[int, Field(ge=0, le=64)] = 1
+    """Processes that predict on this machine; one per GPU."""
+    poll_s: Seconds = 0.5
+    """How often queues are looked at."""
+    beat_s: Seconds = 5.0
+    """How often each process says that it lives."""
+    dead_after_s: Seconds = 30.0
+    """Silence after which others take over the work of a process."""
+    shutdown_s: Annotated[int, Field(ge=1)] = 30
+    """How long work in progress may take to stop."""
+    keep_finished: timedelta = timedelta(days=7)
+    """How long the engine remembers finished work; the ledger keeps its own rows for good."""
+
+    @model_validator(mode="after")
+    def _beats_before_it_counts_as_dead(self) -> Self:
+        if self.dead_after_s < 2 * self.beat_s:
+            raise ValueError("dead_after_s must be at least twice beat_s")
+        return self
+
+
 class Settings(BaseSettings):
     """Everything that can be set; unknown names are refused."""
 
@@ -152,6 +181,7 @@ class Settings(BaseSettings):
     predict: PredictSettings = PredictSettings()
     delivery: DeliverySettings = DeliverySettings()
     destinations: dict[str, Destination] = {}
+    serve: ServeSettings = ServeSettings()
 
     @property
     def database(self) -> str:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.results import BUNDLE, CREATED, full_grid, good_quality, table_of
 from vst_dicom.domain.result import SlideResult
-from vst_dicom.maps.picture import Backdrop, draw_overview
+from vst_dicom.maps.picture import Backdrop, draw_overview, pick_different
 
 
 @pytest.mark.parametrize("n_genes", [0, 1, 6, 9])
@@ -23,3 +23,12 @@ def test_overview_is_drawn_for_any_number_of_genes(tmp_path: Path, n_genes: int)
     assert image.shape[1] > image.shape[0] > 300
     yellow = (abs(image.astype(int) - (253, 231, 37)).sum(axis=2) < 12).sum()
     assert (yellow > 100) == (n_genes > 0)
+
+
+def test_maps_that_repeat_one_another_give_way_to_different_ones() -> None:
+    values = np.random.default_rng(0).normal(size=(4, 20, 30))
+    values[1] = values[0] * 2 + 1
+    table = table_of(values, "A", "A_AGAIN", "B", "C")
+
+    assert [gene.gene.symbol for gene in pick_different(table, most=3)] == ["A", "B", "C"]
+    assert [gene.gene.symbol for gene in pick_different(table, most=4)] == ["A", "A_AGAIN", "B", "C"]

@@ -55,7 +55,7 @@ def test_places_come_back_as_written(implicit: bool, undefined: bool, places: li
 def test_an_element_beyond_its_parent_is_damaged() -> None:
     data = b"\x48\x00\x06\x00UL\x10\x00\x01\x02\x03\x04"
 
-    with pytest.raises(DamagedInstanceError, match=r"\(0048,0006\) reaches 12 bytes beyond its end"):
+    with pytest.raises(DamagedInstanceError, match=r"\(0048,0006\) reaches 12 bytes beyond the end"):
         list(walk_elements(data, 0, len(data), implicit=False))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.wsi_builder import Wsi, paint, write_wsi
+from tests.wsi_builder import JPEG_LS, Wsi, paint, write_wsi
 from vst_dicom.domain.errors import (
     DamagedInstanceError,
     MissingInputError,
@@ -83,6 +83,20 @@ def test_label_overview_and_thumbnail_are_set_aside(tmp_path: Path, flavor: str)
     assert slide.set_aside == (aside,)
     with open_slide([tmp_path]) as opened:
         assert len(opened.levels) == 1
+
+
+def test_only_the_encoding_of_the_volume_image_matters(tmp_path: Path) -> None:
+    def rename(path: Path) -> None:
+        data = path.read_bytes()
+        path.write_bytes(data.replace(JPEG_LS.encode(), b"1.2.840.10008.1.2.4.70", 1))
+
+    volume = write_wsi(tmp_path / "a.dcm", Wsi([IMAGE], transfer_syntax=JPEG_LS))
+    rename(write_wsi(tmp_path / "label.dcm", Wsi([IMAGE], transfer_syntax=JPEG_LS, flavor="LABEL")))
+
+    open_slide([tmp_path]).close()
+    rename(volume)
+    with pytest.raises(UnsupportedInstanceError, match=r"a\.dcm: transfer syntax JPEG Lossless.*4\.70"):
+        open_slide([tmp_path])
 
 
 def test_a_volume_image_that_shows_the_label_is_set_aside(tmp_path: Path) -> None:

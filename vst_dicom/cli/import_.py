@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vst_dicom.cli.options import parse_spacing
+from vst_dicom.cli.options import parse_optional_spacing
 from vst_dicom.cli.progress import stage_progress
 from vst_dicom.domain.errors import UsageError
 
@@ -72,7 +72,7 @@ def import_slide(
     )
     with open_vendor_slide(
         slide,
-        pixel_spacing=parse_spacing(pixel_spacing_um),
+        pixel_spacing=parse_optional_spacing(pixel_spacing_um),
         description=description,
         frame_px=frame_px,
         jpeg_quality=jpeg_quality,

@@ -7,9 +7,24 @@ from typing import Annotated
 import typer
 
 from vst_dicom import __version__
-from vst_dicom.cli import demo, failures, import_, predict, simulate
+from vst_dicom.cli import (
+    bundle,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    failures,
+    import_,
+    jobs,
+    predict,
+    send,
+    serve,
+    simulate,
+    studies,
+    train,
+)
 from vst_dicom.domain.errors import ResourceError, VstDicomError
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY
 
 app = typer.Typer(
     name="vst-dicom",
@@ -19,10 +34,20 @@ app = typer.Typer(
     help="Virtual spatial transcriptomics on H&E slides: which genes are likely active where, as DICOM.",
     epilog=RESEARCH_USE_ONLY,
 )
+_SERVER, _MODELS = "Server", "Models and slides"
 app.command("demo")(demo.run_demo)
 app.command("predict")(predict.predict)
-app.command("import")(import_.import_slide)
-app.add_typer(simulate.app, name="simulate")
+app.command("serve", rich_help_panel=_SERVER)(serve.serve)
+app.add_typer(studies.app, name="studies", rich_help_panel=_SERVER)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=_SERVER)
+app.command("send", rich_help_panel=_SERVER)(send.send)
+app.command("doctor", rich_help_panel=_SERVER)(doctor.doctor)
+app.add_typer(config.app, name="config", rich_help_panel=_SERVER)
+app.command("import", rich_help_panel=_MODELS)(import_.import_slide)
+app.add_typer(simulate.app, name="simulate", rich_help_panel=_MODELS)
+app.add_typer(bundle.app, name="bundle", rich_help_panel=_MODELS)
+app.command("train", rich_help_panel=_MODELS)(train.train)
+app.command("evaluate", rich_help_panel=_MODELS)(evaluate.evaluate)
 
 
 def _print_version(wanted: bool) -> None:

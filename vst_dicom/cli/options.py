@@ -1,19 +1,28 @@
 """Option values that several commands take."""
 
+from typing import TYPE_CHECKING
+
 from vst_dicom.domain.errors import UsageError
-from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
+
+if TYPE_CHECKING:
+    from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 
 
-def parse_spacing(text: str) -> PixelSpacing | None:
-    """Read ``X`` or ``X,Y``: micrometers between columns, then between rows; None from empty text.
+def parse_optional_spacing(text: str) -> "PixelSpacing | None":
+    """Read what `parse_spacing` reads; None from empty text."""
+    return parse_spacing(text) if text else None
+
+
+def parse_spacing(text: str) -> "PixelSpacing":
+    """Read ``X`` or ``X,Y``: micrometers between columns, then between rows.
 
     Raises
     ------
     UsageError
         If it is something else.
     """
-    if not text:
-        return None
+    from vst_dicom.domain.geometry import PixelSpacing
+
     try:
         values = [float(part) for part in text.split(",")]
         x_um, y_um = values * 2 if len(values) == 1 else values
@@ -23,7 +32,7 @@ def parse_spacing(text: str) -> PixelSpacing | None:
         raise UsageError(msg) from error
 
 
-def parse_size(text: str) -> MatrixSize:
+def parse_size(text: str) -> "MatrixSize":
     """Read ``WIDTHxHEIGHT`` in pixels.
 
     Raises
@@ -31,6 +40,8 @@ def parse_size(text: str) -> MatrixSize:
     UsageError
         If it is something else.
     """
+    from vst_dicom.domain.geometry import MatrixSize
+
     try:
         n_columns, n_rows = (int(part) for part in text.lower().replace("×", "x").split("x"))
         return MatrixSize(n_rows, n_columns)

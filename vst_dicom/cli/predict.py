@@ -1,15 +1,16 @@
 """``vst-dicom predict``: slides in, result folders out, without network or queue."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from vst_dicom.cli import failures
-from vst_dicom.cli.options import parse_spacing, split_list
+from vst_dicom.cli.options import parse_optional_spacing, split_list
 from vst_dicom.cli.progress import stage_progress
 from vst_dicom.domain.errors import UsageError, VstDicomError
 
@@ -65,7 +66,7 @@ def predict(
     from vst_dicom.slide.finding import find_slides
     from vst_dicom.slide.opening import open_found_slide
 
-    spacing = parse_spacing(pixel_spacing_um)
+    spacing = parse_optional_spacing(pixel_spacing_um)
     choices = _choices(genes, formats, overwrite)
     slides = find_slides(inputs)
     predictor = Predictor(load_bundle(bundle or DEFAULT_BUNDLE), device=device.value, batch_size=batch_size)
@@ -89,7 +90,7 @@ def predict(
         if as_json:
             typer.echo(json.dumps(outcome.summary))
         else:
-            print_outcome(outcome)
+            print_outcome(outcome.summary, outcome.folder)
     if first_failure is not None:
         raise typer.Exit(failures.exit_code(first_failure))
 
@@ -118,12 +119,12 @@ def _choices(genes: str, formats: str, overwrite: bool) -> "Choices":
     return Choices(tuple(split_list(genes)) or None, forms, overwrite)
 
 
-def print_outcome(outcome: "Outcome") -> None:
+def print_outcome(summary: Mapping[str, Any], folder: Path) -> None:
     """Say what was found, as a table for people."""
     from rich.console import Console
     from rich.table import Table
 
-    summary, console = outcome.summary, Console()
+    console = Console()
     shown = [gene for gene in summary["genes"] if gene["shown"]]
     shown.sort(key=lambda gene: gene["held_out"]["depth_adjusted_r"] or gene["held_out"]["r"], reverse=True)
     console.print(
@@ -131,14 +132,14 @@ def print_outcome(outcome: "Outcome") -> None:
         f"{summary['device']}: {len(shown)} of {len(summary['genes'])} genes are shown, the others lack evidence."
     )
     if shown:
-        table = Table("gene", "evidence", "held-out r", "beyond depth", "mean", "95th percentile", "regions")
+        table = Table("gene", "status", "held-out r", "beyond depth", "mean", "95th %", "regions")
         for gene in shown[:_TABLE_ROWS]:
             held_out = gene["held_out"]
             n_regions = sum(region["gene"] == gene["symbol"] for region in summary["regions"])
             adjusted = held_out["depth_adjusted_r"]
             table.add_row(
                 gene["symbol"],
-                f"{gene['status']}, {held_out['n']} {held_out['unit']}s",
+                gene["status"],
                 f"{held_out['r']:.2f}",
                 "" if adjusted is None else f"{adjusted:.2f}",
                 f"{gene['mean']:.2f}",
@@ -148,8 +149,8 @@ def print_outcome(outcome: "Outcome") -> None:
         console.print(table)
         if len(shown) > _TABLE_ROWS:
             console.print(f"… and {len(shown) - _TABLE_ROWS} more in summary.json")
-        console.print(f"Unit of predicted relative mRNA expression: {summary['unit']}.")
+        console.print(f"mean, 95th %: predicted relative mRNA expression over the slide's tiles, {summary['unit']}")
     for warning in summary["warnings"]:
         console.print(f"[yellow]Mind:[/] {warning}")
     console.print(f"[bold]{summary['notice']}[/]")
-    console.print(f"Results: {outcome.folder}", soft_wrap=True)
+    console.print(f"Results: {folder}", soft_wrap=True)

@@ -12,9 +12,6 @@ import typer
 
 from vst_dicom.cli.options import parse_size, parse_spacing
 from vst_dicom.cli.progress import stage_progress
-from vst_dicom.domain.geometry import PixelSpacing
-
-_SPACING = PixelSpacing.from_um(0.5)
 
 app = typer.Typer(no_args_is_help=True, help="Make up a slide whose truth is known.")
 
@@ -47,7 +44,7 @@ def simulate_slide(
 
     Example: vst-dicom simulate slide --out simulated --seed 7
     """
-    matrix, spacing = parse_size(size), parse_spacing(pixel_spacing_um) or _SPACING
+    matrix, spacing = parse_size(size), parse_spacing(pixel_spacing_um)
 
     from vst_dicom.simulate.stain import Stain
     from vst_dicom.simulate.writing import SlideRecipe, write_simulated_slide

@@ -5,6 +5,7 @@ becomes one error that names the attribute and never its value, which may belong
 """
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -101,7 +102,9 @@ def read_items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
 
 def _value(dataset: Dataset, keyword: str) -> Any:
     try:
-        return dataset.get(keyword)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom quotes values in its warnings
+            return dataset.get(keyword)
     except Exception as error:
         msg = f"{name_attribute(keyword)} cannot be read"
         raise DamagedInstanceError(msg) from error

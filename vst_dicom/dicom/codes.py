@@ -11,7 +11,8 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT, Gene
+from vst_dicom.domain.expression import Gene
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 
 MAX_CODE_VALUE: Final = 16
 """Longest Code Value (0008,0100), a short string; anything longer is a Long Code Value (0008,0119)."""

@@ -27,3 +27,8 @@ def derive_uid(*parts: str) -> str:
     number = number & ~(0xF000 << 64) | (0x8000 << 64)
     number = number & ~(0xC000 << 48) | (0x8000 << 48)
     return f"2.25.{number}"
+
+
+def derive_device_uid(bundle_sha256: str) -> str:
+    """Name a model as a device: other weights are another device (IHE AIR 6.5.3.1)."""
+    return derive_uid("device", bundle_sha256)

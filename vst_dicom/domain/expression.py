@@ -6,11 +6,6 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-UNIT = "ln(1+CP10k)"
-"""Unit of every expression value: natural logarithm of one plus counts per ten thousand counts of the spot or tile."""
-
-RESEARCH_USE_ONLY = "For Research Use Only. Not for use in diagnostic procedures."
-
 
 class GeneStatus(StrEnum):
     """Whether held-out evidence lets a gene be shown."""
@@ -89,7 +84,7 @@ class ExpressionTable:
     genes
         One per column.
     values
-        In `UNIT`, shape ``(n_tiles, n_genes)``, rows in the order of the grid's cells.
+        In `vst_dicom.domain.wording.UNIT`, shape ``(n_tiles, n_genes)``, rows in the order of the grid's cells.
 
     Raises
     ------

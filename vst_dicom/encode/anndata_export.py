@@ -8,10 +8,10 @@ import pandas as pd
 from anndata import AnnData
 
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.result import SlideResult
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.encode.provenance import require_shown_genes
 from vst_dicom.files import whole_file
 

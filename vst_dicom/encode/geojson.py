@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.domain.result import SlideResult
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.encode import colors
 from vst_dicom.encode.outlines import regions_by_gene, tile_corners_px
 from vst_dicom.encode.provenance import require_shown_genes, result_uid

@@ -9,8 +9,9 @@ from pydicom.dataset import Dataset
 
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.expression import UNIT, Gene
+from vst_dicom.domain.expression import Gene
 from vst_dicom.domain.result import SlideResult
+from vst_dicom.domain.wording import UNIT
 from vst_dicom.encode import map_image
 from vst_dicom.encode.provenance import (
     PARAMETRIC_MAP,

@@ -19,10 +19,10 @@ from vst_dicom.dicom.modules import (
     TYPE_2,
 )
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.dicom.uids import derive_uid
+from vst_dicom.dicom.uids import derive_device_uid, derive_uid
 from vst_dicom.domain.errors import BundleError
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY
 from vst_dicom.domain.result import BundleIdentity, SlideResult
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY
 
 PRODUCT: Final = "vst_dicom"
 
@@ -110,7 +110,7 @@ def result_uid(source: SourceSlide, result: SlideResult, *parts: str) -> str:
 
 def device_uid(bundle: BundleIdentity) -> str:
     """Name the model; other weights are another device (IHE AIR 6.5.3.1)."""
-    return derive_uid("device", bundle.sha256)
+    return derive_device_uid(bundle.sha256)
 
 
 def start_object(source: SourceSlide, result: SlideResult, kind: ResultKind) -> Dataset:

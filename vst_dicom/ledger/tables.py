@@ -36,11 +36,13 @@ instances = Table(
     Column("received_at", DateTime(timezone=True), nullable=False),
     Column("calling_ae", String(16), nullable=False, default=""),
     Column("peer_address", String(64), nullable=False, default=""),
-    Column("is_own", Boolean, nullable=False, default=False),  # loop guard: a result of this product came back
+    Column("is_own", Boolean, nullable=False, default=False),  # loop guard: a result came back, or no slide at all
     Column("slide_id", Integer, ForeignKey("slides.id")),
+    Column("facts", JSON(none_as_null=True)),  # what grouping took from the header; filled when grouped
+    Column("removed_at", DateTime(timezone=True)),  # the file is no longer on disk
     UniqueConstraint("sop_instance_uid", "revision"),
     Index("ix_instances_series", "study_instance_uid", "series_instance_uid"),
-    Index("ix_instances_ungrouped", "slide_id"),
+    Index("ix_instances_ungrouped", "slide_id", "is_own"),
 )
 
 slides = Table(
@@ -48,16 +50,18 @@ slides = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("group_key", String(64), nullable=False, unique=True),  # hash of study, series, container, pyramid
-    Column("study_instance_uid", _Uid, nullable=False, index=True),
+    Column("study_instance_uid", _Uid, nullable=False),
     Column("series_instance_uid", _Uid, nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", String(500), nullable=False, default=""),
     Column("first_instance_at", DateTime(timezone=True), nullable=False),
     Column("last_instance_at", DateTime(timezone=True), nullable=False),
     Column("run_now", Boolean, nullable=False, default=False),  # a person asked not to wait for the quiet time
+    Column("due_at", DateTime(timezone=True), index=True),  # when to look at it; null until something happens to it
     Column("reply_to_ae", String(16), nullable=False, default=""),
     Column("reply_to_address", String(64), nullable=False, default=""),
     Index("ix_slides_state", "state", "last_instance_at"),
+    Index("ix_slides_series", "study_instance_uid", "series_instance_uid"),
 )
 
 jobs = Table(
@@ -74,11 +78,15 @@ jobs = Table(
     Column("state", String(16), nullable=False),
     Column("reason", String(500), nullable=False, default=""),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("attempts_forgiven", Integer, nullable=False, default=0),  # by a person who retried it
+    Column("round", Integer, nullable=False, default=0),  # how often it was queued again; names the engine's workflow
     Column("stage", String(32), nullable=False, default=""),
     Column("progress", Float, nullable=False, default=0.0),  # 0 to 1 within the stage
     Column("enqueued", Boolean, nullable=False, default=False),  # the engine knows of it
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("started_at", DateTime(timezone=True)),  # the first start ever; dates the result, so that bytes repeat
     Column("finished_at", DateTime(timezone=True)),
+    Column("copies_removed_at", DateTime(timezone=True)),  # slide and result are no longer on disk; the peers have them
     Index("ix_jobs_state", "state", "created_at"),
 )
 
@@ -103,14 +111,17 @@ deliveries = Table(
     Column("state", String(16), nullable=False),
     Column("priority", Integer, nullable=False, default=100),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("attempts_forgiven", Integer, nullable=False, default=0),  # by a person who retried it
     Column("next_attempt_at", DateTime(timezone=True), nullable=False),
     Column("first_attempt_at", DateTime(timezone=True)),
+    Column("unreachable", Boolean, nullable=False, default=False),  # nobody there at the last attempt: others say when
     Column("accepted", JSON, nullable=False, default=list),  # SOP Instance UIDs that the destination accepted
     Column("transaction_uid", _Uid),  # of the storage commitment asked for
-    Column("commitment_asked_at", DateTime(timezone=True)),
+    Column("commitment_asked_at", DateTime(timezone=True)),  # when confirmation was first waited for
     Column("reason", String(500), nullable=False, default=""),
     UniqueConstraint("job_key", "destination"),
     Index("ix_deliveries_due", "state", "next_attempt_at"),
+    Index("ix_deliveries_transaction", "transaction_uid"),
 )
 
 decisions = Table(

@@ -12,10 +12,11 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Polygon, Rectangle
 from numpy.typing import NDArray
 
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT, PanelGene
+from vst_dicom.domain.expression import ExpressionTable, PanelGene
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.domain.tiles import TileGrid
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.maps.rasterize import rasterize
 
 N_MAPS: Final = 6
@@ -23,6 +24,7 @@ _COLORS: Final = "viridis"
 """Even in lightness and safe for color-blind eyes."""
 
 _INK, _MUTED, _OUTLINE, _NOTICE = "#1f2430", "#5b6270", "#ff3b7f", "#7a4b00"
+_ALIKE: Final = 0.8
 _MAP_INCHES: Final = 3.4
 _LEGEND_INCHES: Final = 1.0
 
@@ -96,7 +98,7 @@ def draw_overview(path: Path, backdrop: Backdrop, result: SlideResult) -> None:
     result
         What was found.
     """
-    genes = sorted(result.expression.genes, key=_evidence, reverse=True)[:N_MAPS]
+    genes = pick_different(result.expression)
     n_columns = max(1, ceil(len(genes) / 2))
     view = _View.of(backdrop, result.grid)
     shape = view.height * backdrop.aspect / view.width
@@ -129,6 +131,24 @@ def draw_overview(path: Path, backdrop: Backdrop, result: SlideResult) -> None:
 
     _write_frame(figure, result)
     figure.savefig(path, dpi=120, format="png", metadata={"Software": "vst_dicom"})
+
+
+def pick_different(expression: ExpressionTable, most: int = N_MAPS) -> list[PanelGene]:
+    """Pick the genes with the best evidence whose maps do not merely repeat one another.
+
+    Genes are taken from the best down; one whose map follows a picked one (Pearson above `_ALIKE`) waits, and comes
+    back only where fewer than `most` others are left.
+    """
+    order = sorted(range(len(expression.genes)), key=lambda index: -_evidence(expression.genes[index]))
+    centered = expression.values - expression.values.mean(axis=0)
+    unit = centered / np.maximum(np.linalg.norm(centered, axis=0), 1e-9)
+    picked: list[int] = []
+    alike: list[int] = []
+    for index in order:
+        repeats = bool(picked) and float((unit[:, picked].T @ unit[:, index]).max()) > _ALIKE
+        (alike if repeats else picked).append(index)
+    chosen = sorted((picked + alike)[:most], key=order.index)
+    return [expression.genes[index] for index in chosen]
 
 
 def _evidence(gene: PanelGene) -> float:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT, PanelGene
+from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.result import SlideResult
+from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,11 @@ def result_parameters(slide: Slide, grid: TileGrid, genes: Sequence[str] | None)
     }
 
 
-def result_key(source: SourceSlide, bundle: BundleIdentity, parameters: dict[str, str]) -> str:
+def result_key(source: SourceSlide, bundle: BundleIdentity, parameters: dict[str, str], job_key: str = "") -> str:
     """SHA-256 over what decides a result: study, slide content, bundle, parameters.
 
-    Every UID of the result derives from it, so that a repeated run names its objects alike.
+    Every UID of the result derives from it, so that a repeated run names its objects alike. A job's key, where there
+    is one, tells apart two versions of a slide that differ in their headers only.
     """
     parts = [
         source.study_instance_uid,
@@ -36,5 +37,6 @@ def result_key(source: SourceSlide, bundle: BundleIdentity, parameters: dict[str
         source.content_sha256,
         bundle.sha256,
         parameters,
+        *([job_key] if job_key else []),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from vst_dicom.dicom.attributes import read_text
 from vst_dicom.dicom.source import Slide
 from vst_dicom.dicom.specimen import stated_stain
 from vst_dicom.domain.errors import StainError, UsageError
-from vst_dicom.domain.expression import ExpressionTable
+from vst_dicom.domain.expression import ExpressionTable, GeneStatus
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.files import refuse_existing
 from vst_dicom.maps.regions import find_top_regions
@@ -22,6 +23,7 @@ from vst_dicom.pipeline.identity import result_key, result_parameters
 from vst_dicom.pipeline.stages import Stages
 from vst_dicom.pipeline.writing import ResultForm, write_results
 from vst_dicom.predict.predictor import Predictor
+from vst_dicom.slide.description import SIMULATED_MODEL
 from vst_dicom.tiles.grid import check_spacing, lay_grid
 from vst_dicom.tiles.quality import QualityRecorder
 from vst_dicom.tiles.sampler import sample_tiles
@@ -44,11 +46,14 @@ class Choices:
         Which result forms to write; the summary is always written.
     overwrite
         Whether earlier results of the same slide may be replaced.
+    job_key
+        Name of the job that this is done for; enters the key of the result. Empty without a job.
     """
 
     genes: tuple[str, ...] | None = None
     forms: frozenset[ResultForm] = frozenset(ResultForm)
     overwrite: bool = False
+    job_key: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +132,15 @@ def process_slide(
         quality = recorder.quality(tissue_fraction)
         expression = _chosen(table.shown(), choices)
         usable = ~(quality.blurred | quality.inked)
-        warnings += _quality_warnings(usable)
+        warnings = [
+            *_origin_warnings(slide),
+            *_evidence_warnings(expression),
+            *warnings,
+            *_quality_warnings(usable),
+        ]
         parameters = result_parameters(slide, grid, choices.genes)
         result = SlideResult(
-            key=result_key(slide.source, predictor.bundle.identity, parameters),
+            key=result_key(slide.source, predictor.bundle.identity, parameters, choices.job_key),
             created=now,
             grid=grid,
             quality=quality,
@@ -165,6 +175,20 @@ def _chosen(table: ExpressionTable, choices: Choices) -> ExpressionTable:
     columns = {gene.gene.symbol: index for index, gene in enumerate(table.genes)}
     picked = [columns[symbol] for symbol in dict.fromkeys(choices.genes)]
     return ExpressionTable(tuple(table.genes[index] for index in picked), table.values[:, picked])
+
+
+def _origin_warnings(slide: Slide) -> list[str]:
+    if read_text(slide.source.header, "ManufacturerModelName") == SIMULATED_MODEL:
+        return ["a simulated slide: its maps show that the way works, and nothing about biology"]
+    return []
+
+
+def _evidence_warnings(expression: ExpressionTable) -> list[str]:
+    if not expression.genes:
+        return ["no gene of this bundle is supported by held-out evidence; only the tissue is written"]
+    if all(gene.status is GeneStatus.EXPLORATORY for gene in expression.genes):
+        return ["every map is exploratory: too few patients were kept apart from training to support any gene"]
+    return []
 
 
 def _quality_warnings(usable: np.ndarray[Any, np.dtype[np.bool_]]) -> list[str]:

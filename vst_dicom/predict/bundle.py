@@ -126,6 +126,24 @@ def list_bundles(folders: Sequence[Path] = ()) -> tuple[BundleListing, ...]:
     return tuple(found)
 
 
+def read_identity(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path] = ()) -> BundleIdentity:
+    """Say which model a bundle is, by its manifest alone; weights are neither read nor checked.
+
+    Parameters
+    ----------
+    path_or_id, folders
+        As of `load_bundle`.
+
+    Raises
+    ------
+    BundleError
+        If there is no such bundle, or its manifest cannot be read.
+    """
+    content = _read(_find(path_or_id, folders), MANIFEST_FILE)
+    manifest = parse_manifest(content)
+    return BundleIdentity(manifest.id, manifest.version, hashlib.sha256(content).hexdigest(), manifest.description)
+
+
 def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path] = ()) -> Bundle:
     """Load a bundle after checking it.
 
@@ -152,7 +170,10 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
         contents[name] = _read(folder, name)
         found = hashlib.sha256(contents[name]).hexdigest()
         if found != expected:
-            msg = f"{name} in bundle {manifest.id} has SHA-256 {found}, the manifest says {expected}; get the bundle again"
+            msg = (
+                f"{name} in bundle {manifest.id} has SHA-256 {found}, the manifest says {expected}; "
+                "get the bundle again"
+            )
             raise BundleError(msg)
     head, reference_embedding = _parse_head(contents[HEAD_FILE], manifest)
     return Bundle(
@@ -175,7 +196,7 @@ def _find(path_or_id: Path | str, folders: Sequence[Path]) -> Path:
             msg = f"{path} is not a bundle: it has no {MANIFEST_FILE}"
             raise BundleError(msg)
         return path
-    known = [listing for listing in list_bundles(folders) if listing.manifest is not None or listing.problem]
+    known = list_bundles(folders)
     for listing in known:
         name = listing.manifest.id if listing.manifest else listing.path.name
         if name == str(path_or_id):
@@ -195,17 +216,14 @@ def _read(folder: Path, name: str) -> bytes:
         msg = f"bundle {folder.name} has no {name}; get the bundle again"
         raise BundleError(msg)
     limit = _LIMITS_BYTES[name]
-    try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1) if path.stat().st_size <= limit else b"\0" * 0
-            too_large = path.stat().st_size > limit or len(content) > limit
-    except OSError as error:
-        msg = f"{name} in bundle {folder.name} cannot be read: {error.strerror}"
-        raise BundleError(msg) from error
-    if too_large:
+    if path.stat().st_size > limit:
         msg = f"{name} in bundle {folder.name} is larger than {limit} bytes; this is not a bundle of this product"
         raise BundleError(msg)
-    return content
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"{name} in bundle {folder.name} cannot be read: {error.strerror}; mend its permissions"
+        raise BundleError(msg) from error
 
 
 def _decode(content: bytes, name: str) -> str:
@@ -222,7 +240,7 @@ def _parse_tensors(content: bytes, name: str) -> dict[str, NDArray[np.float32]]:
     try:
         tensors = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        kind = "a pickled PyTorch file" if content[:2] in (b"\x80\x02", b"PK") else "not a safetensors file"
+        kind = "a pickled PyTorch file" if content[:1] == b"\x80" or content[:2] == b"PK" else "not a safetensors file"
         msg = f"{name} is {kind}, which is never loaded; get the bundle again or convert it to safetensors"
         raise BundleError(msg) from error
     for key, tensor in tensors.items():

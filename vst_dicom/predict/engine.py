@@ -85,7 +85,8 @@ class TorchEngine:
         self.precision: Precision = precision
         self.batch_size = batch_size
         self.embed_dim = embed_dim
-        self._encoder = encoder.eval().to(self.device, memory_format=torch.channels_last)
+        self._encoder = encoder.eval().to(self.device)
+        self._encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._scale = (1 / (255 * torch.tensor(std))).view(1, 3, 1, 1).to(self.device)
         self._shift = (-torch.tensor(mean) / torch.tensor(std)).view(1, 3, 1, 1).to(self.device)
 

@@ -1,12 +1,15 @@
 """From features of tiles to expression: context of the neighborhood, principal components, ridge."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def with_context(embeddings: NDArray[np.float32], cells: NDArray[np.int32]) -> NDArray[np.float32]:
+def with_context(
+    embeddings: NDArray[np.float32], cells: NDArray[np.int32], tiles: slice = slice(None)
+) -> NDArray[np.float32]:
     """Put the mean features of a tile's 3 × 3 neighborhood beside its own.
 
     The mean goes over those of the nine cells that have a tile, the tile itself included; cells without tissue have
@@ -18,11 +21,13 @@ def with_context(embeddings: NDArray[np.float32], cells: NDArray[np.int32]) -> N
         Shape ``(n_tiles, embed_dim)``.
     cells
         Grid row and column of each tile, shape ``(n_tiles, 2)``, from 0, no cell twice.
+    tiles
+        Which tiles to answer for, so that a large slide can be worked on piece by piece.
 
     Returns
     -------
     NDArray[np.float32]
-        Own features, then the neighborhood's, shape ``(n_tiles, 2 * embed_dim)``.
+        Own features, then the neighborhood's, shape ``(number of these tiles, 2 * embed_dim)``.
 
     Raises
     ------
@@ -32,24 +37,20 @@ def with_context(embeddings: NDArray[np.float32], cells: NDArray[np.int32]) -> N
     if cells.shape != (len(embeddings), 2):
         msg = f"cells must have shape ({len(embeddings)}, 2), not {cells.shape}"
         raise ValueError(msg)
-    n_tiles, embed_dim = embeddings.shape
-    joined = np.zeros((n_tiles, 2 * embed_dim), dtype=np.float32)
-    if not n_tiles:
-        return joined
-    joined[:, :embed_dim] = embeddings
-    n_rows, n_columns = cells.max(axis=0) + 1
-    tile_at = np.full((n_rows + 2, n_columns + 2), -1, dtype=np.int64)
-    tile_at[cells[:, 0] + 1, cells[:, 1] + 1] = np.arange(n_tiles)
-    sums = joined[:, embed_dim:]
-    counts = np.zeros((n_tiles, 1), dtype=np.float32)
-    for row_step in (0, 1, 2):
-        for column_step in (0, 1, 2):
-            neighbor = tile_at[cells[:, 0] + row_step, cells[:, 1] + column_step]
+    own = embeddings[tiles]
+    sums, counts = np.zeros_like(own), np.zeros((len(own), 1), dtype=np.float32)
+    if len(own):
+        n_rows, n_columns = cells.max(axis=0) + 1
+        tile_at = np.full((n_rows + 2, n_columns + 2), -1, dtype=np.int64)
+        tile_at[cells[:, 0] + 1, cells[:, 1] + 1] = np.arange(len(cells))
+        rows, columns = cells[tiles].T
+        for row_step, column_step in product((0, 1, 2), repeat=2):
+            neighbor = tile_at[rows + row_step, columns + column_step]
             present = neighbor >= 0
             sums[present] += embeddings[neighbor[present]]
             counts[present] += 1
-    sums /= counts
-    return joined
+        sums /= counts
+    return np.concatenate([own, sums], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

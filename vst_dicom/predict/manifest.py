@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from vst_dicom.domain.errors import BundleError
-from vst_dicom.domain.expression import RESEARCH_USE_ONLY, UNIT, Gene, GeneStatus, PanelGene
+from vst_dicom.domain.expression import Gene, GeneStatus, PanelGene
 
 ENCODER_FILE: Final = "encoder.safetensors"
 HEAD_FILE: Final = "head.safetensors"
@@ -63,7 +63,9 @@ class HeadForm(_Part):
     type: Literal["pca+ridge"]
     n_components: Annotated[int, Field(ge=1, le=65536)]
     alpha: Annotated[float, Field(ge=0)]
-    """Ridge penalty, for components scaled to unit variance over the training spots."""
+    """Ridge penalty, in units of the components' mean variance over the training spots."""
+    rank: Annotated[int, Field(ge=1)]
+    """Number of programs, independent patterns over the tissue, from which all genes are mixed."""
     intercept: Literal[True]
 
 
@@ -71,7 +73,7 @@ class Target(_Part):
     """What a predicted number means."""
 
     quantity: Text
-    unit: Literal["ln(1+CP10k)"] = UNIT
+    unit: Literal["ln(1+CP10k)"]
     library: Text
     spot_um: Annotated[float, Field(gt=0)]
     normalisation: Text
@@ -159,13 +161,20 @@ class Provenance(_Part):
 class Manifest(_Part):
     """The whole of ``manifest.json``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        serialize_by_alias=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
 
     format: Annotated[Literal["vst-bundle/1"], Field(alias="schema")]
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
     version: Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
     description: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\n]*$")]
-    intended_use: Literal["For Research Use Only. Not for use in diagnostic procedures."] = RESEARCH_USE_ONLY
+    intended_use: Literal["For Research Use Only. Not for use in diagnostic procedures."]
     files: dict[str, Sha256]
     encoder: Encoder
     reference_embedding: ReferenceEmbedding

@@ -1,6 +1,7 @@
 """A bundle ready to work: tiles of a slide in, predicted expression out."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from vst_dicom.predict.encoders import build_encoder
 from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine
 from vst_dicom.predict.head import with_context
 from vst_dicom.predict.reference import check_reference, reference_tile
+
+_TILES_AT_ONCE: Final = 4096
+"""Tiles whose context lies in memory together."""
 
 
 class Predictor:
@@ -89,4 +93,8 @@ class Predictor:
 
     def express(self, embeddings: NDArray[np.float32], grid: TileGrid) -> NDArray[np.float32]:
         """Expression, shape ``(n_tiles, n_genes)``, of features that are already computed."""
-        return self.bundle.head.apply(with_context(embeddings, grid.cells))
+        expression = np.empty((len(grid), len(self.bundle.genes)), dtype=np.float32)
+        for start in range(0, len(grid), _TILES_AT_ONCE):
+            tiles = slice(start, start + _TILES_AT_ONCE)
+            expression[tiles] = self.bundle.head.apply(with_context(embeddings, grid.cells, tiles))
+        return expression

@@ -19,7 +19,7 @@ from vst_dicom.simulate.label import draw_label
 from vst_dicom.simulate.regions import Region, RegionMap
 from vst_dicom.simulate.slide import BLOCK_PX, SimulatedSlide
 from vst_dicom.simulate.stain import Stain
-from vst_dicom.slide.description import SlideDescription
+from vst_dicom.slide.description import SIMULATED_MODEL, SlideDescription
 from vst_dicom.slide.writing import write_pyramid
 
 _RECIPE: Final = "1"
@@ -160,7 +160,7 @@ def describe(recipe: SlideRecipe) -> SlideDescription:
         fixation=("434162003", "Neutral Buffered Formalin"),
         embedding=("311731000", "Paraffin wax"),
         manufacturer="vst_dicom",
-        model_name="simulated slide",
+        model_name=SIMULATED_MODEL,
         device_serial_number="simulated",
         software_versions=(f"vst_dicom {__version__} (simulated)",),
     )

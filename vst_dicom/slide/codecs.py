@@ -62,7 +62,7 @@ class FrameFormat:
         return self.size.n_rows * self.size.n_columns * 3
 
 
-def check_transfer_syntax(transfer_syntax_uid: str, name: str) -> None:
+def check_transfer_syntax(transfer_syntax_uid: str) -> None:
     """Refuse what no decoder here reads.
 
     Raises
@@ -73,7 +73,7 @@ def check_transfer_syntax(transfer_syntax_uid: str, name: str) -> None:
     if transfer_syntax_uid not in _CODECS:
         syntax = UID(transfer_syntax_uid).name if transfer_syntax_uid else "none"
         msg = (
-            f"{name}: transfer syntax {syntax} ({transfer_syntax_uid or 'not stated'}) cannot be decoded; "
+            f"transfer syntax {syntax} ({transfer_syntax_uid or 'not stated'}) cannot be decoded; "
             "store the slide as JPEG, JPEG 2000, JPEG-LS, RLE or uncompressed"
         )
         raise UnsupportedInstanceError(msg)

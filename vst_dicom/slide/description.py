@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+SIMULATED_MODEL = "simulated slide"
+"""Manufacturer's Model Name (0008,1090) of slides that this product painted: results on them say so."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlideDescription:

@@ -73,12 +73,14 @@ class DicomSlide:
     Raises
     ------
     DamagedInstanceError
-        If frames are missing or a file is cut off.
+        If frames are missing, a file is cut off, or the slide's place is impossible.
     """
 
     def __init__(self, choice: LevelChoice, warnings: Sequence[str] = ()) -> None:
+        base = choice.levels[0]
         self._choice = choice
-        self._warnings = tuple(warnings)
+        self._plane, tolerated = read_plane(base.image.parts[0].header, base.level.spacing, base.plane.z_um)
+        self._warnings = (*warnings, *tolerated)
         self._files: list[list[FrameFile]] = []
         try:
             for used in choice.levels:
@@ -101,14 +103,13 @@ class DicomSlide:
         """What results refer to. The first access reads all files once, to hash them."""
         base = self._choice.levels[0]
         headers = tuple(part.header for part in base.image.parts)
-        plane, tolerated = read_plane(headers[0], base.level.spacing, base.plane.z_um)
-        warnings = [*self._warnings, *self._choice.warnings, *tolerated, *_complete_frame_of_reference(headers)]
+        warnings = [*self._warnings, *self._choice.warnings, *_complete_frame_of_reference(headers)]
         if self._lookups[0].n_empty:
             warnings.append(f"{self._lookups[0].n_empty} places of the base level have no frame and count as glass")
         return SourceSlide(
             instances=headers,
             size=base.level.size,
-            plane=plane,
+            plane=self._plane,
             content_sha256=hash_content(
                 [used.image for used in self._choice.levels], [level.spacing for level in self.levels]
             ),
@@ -166,7 +167,7 @@ class DicomSlide:
         try:
             return decode_frame(file.read(number), used.image.frame_format, reduce)
         except VstDicomError as error:
-            msg = f"{file.instance.path.name}, frame {number + 1}: {error}"
+            msg = f"{file.instance.path.name}, frame {number + 1}: {error}; export the slide again"
             raise type(error)(msg) from error
 
     def _compose(self, used: LevelPlane, found: list[tuple[int, int, int]], reduce: int) -> RgbImage:

@@ -136,6 +136,9 @@ def _end_of_item(view: Bytes, start: int, stop: int, *, implicit: bool, depth: i
 
 def _inside(position: int, stop: int, tag: int) -> int:
     if position > stop:
-        msg = f"({tag >> 16:04X},{tag & 0xFFFF:04X}) reaches {position - stop} bytes beyond its end"
+        msg = (
+            f"({tag >> 16:04X},{tag & 0xFFFF:04X}) reaches {position - stop} bytes beyond the end; "
+            "the file is cut off or damaged: copy or export it again"
+        )
         raise DamagedInstanceError(msg)
     return position

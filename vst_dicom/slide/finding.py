@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from vst_dicom.dicom.attributes import read_text, read_uid
+from vst_dicom.dicom.whole_slide import VL_WHOLE_SLIDE, split_by_stated
 from vst_dicom.domain.errors import MissingInputError, NotDicomError, UnsupportedInstanceError
 from vst_dicom.slide.instance import (
-    VL_WHOLE_SLIDE,
     FileIdentity,
     InstanceFile,
     identify,
@@ -28,8 +28,6 @@ _SLIDE_SUFFIXES: Final = frozenset(
 
 _PICTURE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 """Plain pictures. In a folder they count only where nothing else is a slide: many belong to a slide or a result."""
-
-_VOLUME: Final = "VOLUME"
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,27 +186,17 @@ def _group_instances(instances: Sequence[InstanceFile]) -> list[DicomFiles]:
         by_series[read_uid(header, "StudyInstanceUID"), read_uid(header, "SeriesInstanceUID")].append(instance)
     slides = []
     for series in by_series.values():
-        aside = tuple(instance.path for instance in series if not _is_volume(instance))
-        volumes = [instance for instance in series if _is_volume(instance)]
+        aside = tuple(instance.path for instance in series if not instance.is_volume)
+        volumes = [instance for instance in series if instance.is_volume]
         groups = [volumes]
         for keyword in ("ContainerIdentifier", "PyramidUID"):
-            groups = [part for group in groups for part in _split(group, keyword)]
+            groups = [
+                part
+                for group in groups
+                for part in split_by_stated(group, [read_text(instance.header, keyword) for instance in group]).values()
+            ]
         slides += [DicomFiles(tuple(group), aside) for group in groups if group]
     return slides
-
-
-def _is_volume(instance: InstanceFile) -> bool:
-    return instance.image_flavor == _VOLUME and not instance.shows_label
-
-
-def _split(group: Sequence[InstanceFile], keyword: str) -> list[list[InstanceFile]]:
-    """Split by an attribute; instances without it go along if all others agree."""
-    parts: dict[str, list[InstanceFile]] = defaultdict(list)
-    values = [read_text(instance.header, keyword) for instance in group]
-    stated = {value for value in values if value}
-    for instance, value in zip(group, values, strict=True):
-        parts[value or (next(iter(stated)) if len(stated) == 1 else "")].append(instance)
-    return list(parts.values())
 
 
 def _describe_others(paths: Sequence[Path], identities: Sequence[FileIdentity]) -> str:

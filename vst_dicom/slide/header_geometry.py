@@ -109,7 +109,8 @@ def read_plane(header: Dataset, spacing: PixelSpacing, z_um: float) -> tuple[Sli
     try:
         return SlidePlane((x_mm, y_mm, z_um / 1000), (a, b, c, d, e, f), spacing), tuple(tolerated)
     except ValueError as error:
-        msg = f"{name_attribute('ImageOrientationSlide')} or the origin of the total pixel matrix is impossible"
+        name = name_attribute("ImageOrientationSlide")
+        msg = f"{name} or the origin of the total pixel matrix is impossible; export the slide again"
         raise DamagedInstanceError(msg) from error
 
 

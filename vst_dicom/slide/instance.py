@@ -13,6 +13,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from vst_dicom.dicom.attributes import read_text, read_uid
+from vst_dicom.dicom.whole_slide import VL_WHOLE_SLIDE, is_volume
 from vst_dicom.domain.errors import DamagedInstanceError, NotDicomError, UnsupportedInstanceError, VstDicomError
 from vst_dicom.slide.codecs import check_transfer_syntax
 from vst_dicom.slide.elements import (
@@ -23,9 +24,6 @@ from vst_dicom.slide.elements import (
     walk_elements,
 )
 from vst_dicom.slide.frame_places import FramePlaces, read_frame_places
-
-VL_WHOLE_SLIDE: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
-"""VL Whole Slide Microscopy Image Storage (PS3.4 table B.5-1)."""
 
 _PREFIX_BYTES: Final = 132
 """Preamble and ``DICM`` (PS3.10 7.1)."""
@@ -91,15 +89,9 @@ class InstanceFile:
         return read_uid(self.header, "SOPInstanceUID")
 
     @property
-    def image_flavor(self) -> str:
-        """Third value of Image Type: VOLUME, LABEL, OVERVIEW or THUMBNAIL (PS3.3 C.8.12.4.1.1); may be empty."""
-        values = read_text(self.header, "ImageType").upper().split("\\")
-        return values[2] if len(values) > 2 else ""
-
-    @property
-    def shows_label(self) -> bool:
-        """Whether the pixels may show the slide's label, and with it a patient."""
-        return read_text(self.header, "SpecimenLabelInImage").upper() == "YES"
+    def is_volume(self) -> bool:
+        """Whether it shows tissue at one resolution, and no label."""
+        return is_volume(self.header)
 
 
 def is_dicom(path: Path) -> bool:
@@ -140,15 +132,17 @@ def read_instance(identity: FileIdentity) -> InstanceFile:
     Raises
     ------
     UnsupportedInstanceError
-        If its transfer syntax cannot be decoded; a deflated data set is refused before it can inflate.
+        If its header is deflated, before it can inflate, or encoded in an unknown way. How the frames are encoded
+        matters only to those who read them.
     DamagedInstanceError
         If anything of it cannot be read.
     """
     path = identity.path
-    check_transfer_syntax(identity.transfer_syntax_uid, path.name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if not _has_plain_header(identity.transfer_syntax_uid):
+                check_transfer_syntax(identity.transfer_syntax_uid)
             instance = _read(identity)
             for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
                 if not read_uid(instance.header, keyword):
@@ -172,6 +166,12 @@ def read_modality(path: Path) -> str:
             return read_text(header, "Modality")
     except Exception:
         return ""
+
+
+def _has_plain_header(transfer_syntax_uid: str) -> bool:
+    """Whether the data set is little endian and not deflated, as wherever frames are encapsulated (PS3.5 A.4)."""
+    uid = UID(transfer_syntax_uid)
+    return uid.type == "Transfer Syntax" and "Deflate" not in uid.name and "Big Endian" not in uid.name
 
 
 def _read(identity: FileIdentity) -> InstanceFile:

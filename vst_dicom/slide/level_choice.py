@@ -157,11 +157,14 @@ def _base_spacing(image: LevelImage, given: PixelSpacing | None, warnings: list[
         check_base_spacing(given)
         warnings.append(f"Pixel spacing {given.column_um:g} x {given.row_um:g} µm was stated by the user")
         return given, True
-    spacing, tolerated = read_pixel_spacing(image.parts[0], image.size)
-    if spacing is None:
-        msg = f"{image.name}: the slide states no pixel spacing; state it with --pixel-spacing-um"
-        raise PixelSpacingError(msg)
-    check_base_spacing(spacing)
+    try:
+        spacing, tolerated = read_pixel_spacing(image.parts[0], image.size)
+        if spacing is None:
+            raise PixelSpacingError("the slide states no pixel spacing; state it with --pixel-spacing-um")
+        check_base_spacing(spacing)
+    except PixelSpacingError as error:
+        msg = f"{image.name}: {error}"
+        raise PixelSpacingError(msg) from error
     warnings += tolerated
     return spacing, False
 

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from vst_dicom.dicom.attributes import name_attribute, read_int, read_items, read_text, read_uid
 from vst_dicom.domain.errors import DamagedInstanceError, VstDicomError
 from vst_dicom.domain.geometry import MatrixSize
-from vst_dicom.slide.codecs import FrameFormat, check_color
+from vst_dicom.slide.codecs import FrameFormat, check_color, check_transfer_syntax
 from vst_dicom.slide.header_geometry import (
     read_frame_size,
     read_matrix_size,
@@ -132,6 +132,7 @@ def _make_image(parts: list[InstanceFile]) -> LevelImage:
 
 def _read_format(instance: InstanceFile) -> FrameFormat:
     header = instance.header
+    check_transfer_syntax(instance.transfer_syntax_uid)
     photometric = read_text(header, "PhotometricInterpretation").upper()
     check_color(read_int(header, "SamplesPerPixel"), read_int(header, "BitsAllocated"), photometric)
     return FrameFormat(

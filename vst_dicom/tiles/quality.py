@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.tiles import TileBatch, TileQuality
 
-SHARPNESS_LIMIT: Final = 15.0
-"""Variance of the Laplacian of 8-bit gray at 0.5 µm per pixel below which a tile counts as out of focus."""
+SHARPNESS_LIMIT: Final = 8.0
+"""Variance of the Laplacian of 8-bit gray at 0.5 µm per pixel below which a tile counts as out of focus.
+
+Measured: the palest sharp tiles (fat, frozen tissue enlarged from 0.688 µm) lie at 10, usual ones at 40 to 2,000; a
+Gaussian of 1.5 µm brings half of an Aperio slide's tiles below 8, one of 2 µm nearly all.
+"""
 
 _INK_FRACTION: Final = 0.1
 """A tile is inked when at least this part of its pixels is."""

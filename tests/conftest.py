@@ -1,0 +1,22 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.postgresql import empty_database, make_database, needs_postgresql, running_postgresql
+
+
+@pytest.fixture(scope="session")
+def postgresql_database() -> Iterator[str]:
+    with running_postgresql() as server:
+        yield make_database(server, "tests")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgresql)])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of an empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'vst.sqlite'}"
+    url: str = request.getfixturevalue("postgresql_database")
+    empty_database(url)
+    return url

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vst_dicom.predict.head import RidgeHead, with_context
+
+
+def test_context_is_the_mean_over_present_neighbors_and_the_tile_itself() -> None:
+    # A 2 x 3 corner of a grid:   1 2 .
+    #                             . 4 8
+    embeddings = np.array([[1], [2], [4], [8]], dtype=np.float32)
+    cells = np.array([[0, 0], [0, 1], [1, 1], [1, 2]], dtype=np.int32)
+
+    joined = with_context(embeddings, cells)
+
+    assert joined[:, 0].tolist() == [1, 2, 4, 8]
+    assert joined[:, 1].tolist() == pytest.approx([7 / 3, 15 / 4, 15 / 4, 14 / 3])
+
+
+def test_a_tile_two_cells_away_is_not_context() -> None:
+    joined = with_context(np.array([[1], [100]], dtype=np.float32), np.array([[0, 0], [0, 2]], dtype=np.int32))
+
+    assert joined[:, 1].tolist() == [1, 100]
+
+
+def test_the_last_column_of_a_row_is_no_neighbor_of_the_next_row() -> None:
+    cells = np.array([[0, 3], [1, 0]], dtype=np.int32)
+
+    assert with_context(np.array([[1], [9]], dtype=np.float32), cells)[:, 1].tolist() == [1, 9]
+
+
+def test_no_tiles_give_no_features() -> None:
+    assert with_context(np.empty((0, 4), np.float32), np.empty((0, 2), np.int32)).shape == (0, 8)
+
+
+def test_context_needs_one_cell_per_tile() -> None:
+    with pytest.raises(ValueError, match="cells must have shape"):
+        with_context(np.zeros((2, 3), np.float32), np.zeros((1, 2), np.int32))
+
+
+@given(st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=30), st.integers(1, 9))
+def test_working_piece_by_piece_changes_nothing(positions: set[tuple[int, int]], step: int) -> None:
+    cells = np.array(sorted(positions), dtype=np.int32)
+    embeddings = np.random.default_rng(0).standard_normal((len(cells), 3)).astype(np.float32)
+
+    pieces = [with_context(embeddings, cells, slice(i, i + step)) for i in range(0, len(cells), step)]
+
+    np.testing.assert_array_equal(np.concatenate(pieces), with_context(embeddings, cells))
+
+
+def test_the_head_centers_projects_regresses_and_adds_the_intercept() -> None:
+    head = RidgeHead(
+        mean=np.array([1, 2], dtype=np.float32),
+        components=np.array([[1, 0], [0, 2]], dtype=np.float32),
+        coefficients=np.array([[1, 0], [3, 10]], dtype=np.float32),
+        intercept=np.array([5, 7], dtype=np.float32),
+    )
+
+    # Features (2, 3): centered (1, 1), scores (1, 2), genes (1 + 6, 20) + (5, 7).
+    assert head.apply(np.array([[2, 3]], dtype=np.float32)).tolist() == [[12, 27]]
+
+
+def test_mean_features_give_the_intercept() -> None:
+    head = RidgeHead(np.array([1.5], np.float32), np.ones((1, 1), np.float32), np.ones((1, 1), np.float32),
+                     np.array([0.25], np.float32))  # fmt: skip
+
+    assert head.apply(np.array([[1.5]], dtype=np.float32)).tolist() == [[0.25]]

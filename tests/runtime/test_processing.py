@@ -1,0 +1,179 @@
+"""Jobs through the real main path, with a stand-in for the model."""
+
+import hashlib
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from sqlalchemy import Engine, func, select, update
+
+from tests.jobs.ledgers import job_of
+from tests.pipeline.brightness import BrightnessPredictor
+from tests.runtime.slides import NOW, add_slide_job
+from vst_dicom.config import Settings
+from vst_dicom.jobs.attempt import JobRunner
+from vst_dicom.jobs.results import MANIFEST_FILE, ResultStore
+from vst_dicom.ledger.database import open_database
+from vst_dicom.ledger.deliveries import list_deliveries, list_result_instances
+from vst_dicom.ledger.jobs import move_job
+from vst_dicom.ledger.states import DeliveryState, JobState
+from vst_dicom.ledger.tables import deliveries, instances, result_instances
+from vst_dicom.runtime.processing import SlideProcessor
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    destinations = {
+        "archive": {"ae_title": "ARCHIVE", "host": "127.0.0.1"},
+        "sender": {"ae_title": "SCANNER", "host": "h"},
+    }
+    return Settings(data_dir=tmp_path, destinations=destinations)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Engine:
+    return open_database(settings.database)
+
+
+def run(database: Engine, settings: Settings, key: str) -> JobState:
+    processor = SlideProcessor(database, settings, lambda _bundle: BrightnessPredictor())  # type: ignore[arg-type,return-value]
+    store = ResultStore(settings.results)
+    runner = JobRunner(database, store, processor.process, processor.close, 3, Event())
+    runner.run(key, job_of(database, key).round)
+    return job_of(database, key).state
+
+
+def queue_again(database: Engine, key: str) -> None:
+    with database.begin() as connection:
+        move_job(connection, key, JobState.QUEUED, now=datetime.now(UTC))
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.dcm")}
+
+
+def test_a_job_leaves_a_result_its_rows_and_its_deliveries(database: Engine, settings: Settings) -> None:
+    key = add_slide_job(database, settings, 1)
+
+    assert run(database, settings, key) is JobState.DONE
+
+    with database.begin() as connection:
+        rows = list_result_instances(connection, key)
+        (delivery,) = list_deliveries(connection, key)
+    assert {row.file_name: row.sha256 for row in rows} == hashes_of(settings.results / key)
+    assert {row.study_instance_uid for row in rows} == {"1.2.826.0.1.3680043.8.498.7.1.1"}
+    assert len(rows) == 4
+    assert (delivery.destination, delivery.state, delivery.priority) == ("archive", DeliveryState.WAITING, 50)
+    maps = pydicom.dcmread(settings.results / key / "parametric-map.dcm")
+    assert (settings.results / key / MANIFEST_FILE).is_file()
+    assert [row.sop_instance_uid for row in rows if row.file_name == "parametric-map.dcm"] == [maps.SOPInstanceUID]
+
+
+def test_a_result_that_was_lost_is_made_again_byte_for_byte(database: Engine, settings: Settings) -> None:
+    key = add_slide_job(database, settings, 1)
+    run(database, settings, key)
+    before = hashes_of(settings.results / key)
+    shutil.rmtree(settings.results / key)
+    queue_again(database, key)
+
+    assert run(database, settings, key) is JobState.DONE
+    assert hashes_of(settings.results / key) == before
+
+
+def test_a_result_with_other_bytes_than_were_recorded_is_never_sent(database: Engine, settings: Settings) -> None:
+    key = add_slide_job(database, settings, 1)
+    run(database, settings, key)
+    with database.begin() as connection:
+        connection.execute(update(result_instances).values(sha256="0" * 64))
+    queue_again(database, key)
+
+    assert run(database, settings, key) is JobState.PARKED
+    assert "differs from the one that was recorded" in job_of(database, key).reason
+
+
+def test_a_job_that_is_done_again_is_sent_again(database: Engine, settings: Settings) -> None:
+    key = add_slide_job(database, settings, 1)
+    run(database, settings, key)
+    with database.begin() as connection:
+        connection.execute(update(deliveries).values(state="committed", accepted=["1.2"], attempts=3))
+    queue_again(database, key)
+
+    run(database, settings, key)
+
+    with database.begin() as connection:
+        (delivery,) = list_deliveries(connection, key)
+    assert (delivery.state, delivery.accepted, delivery.attempts) == (DeliveryState.WAITING, frozenset(), 3)
+
+
+def test_a_result_goes_back_to_its_sender_where_the_site_wants_it(database: Engine, settings: Settings) -> None:
+    reply = settings.delivery.model_copy(update={"reply_to_sender": True})
+    key = add_slide_job(database, settings, 1)
+
+    run(database, settings.model_copy(update={"delivery": reply}), key)
+
+    with database.begin() as connection:
+        assert [row.destination for row in list_deliveries(connection, key)] == ["archive", "sender"]
+
+
+def test_a_header_corrected_after_the_fact_makes_new_objects(database: Engine, settings: Settings) -> None:
+    def correct(dataset: Dataset) -> None:
+        dataset.AccessionNumber = "4711"
+
+    first = add_slide_job(database, settings, 1, "1" * 64)
+    second = add_slide_job(database, settings, 1, "2" * 64, change=correct)
+
+    assert (run(database, settings, first), run(database, settings, second)) == (JobState.DONE, JobState.DONE)
+    with database.begin() as connection:
+        assert connection.execute(select(func.count()).select_from(result_instances)).scalar_one() == 8
+
+
+def test_results_are_dated_by_the_first_start(database: Engine, settings: Settings) -> None:
+    key = add_slide_job(database, settings, 1)
+
+    run(database, settings, key)
+
+    job = job_of(database, key)
+    maps = pydicom.dcmread(settings.results / key / "parametric-map.dcm", stop_before_pixels=True)
+    assert job.started_at is not None
+    assert job.started_at != NOW
+    offset = maps.get("TimezoneOffsetFromUTC", "+0000")
+    stated = datetime.strptime(f"{maps.ContentDate}{str(maps.ContentTime)[:6]}{offset}", "%Y%m%d%H%M%S%z")
+    assert stated == job.started_at.replace(microsecond=0)
+
+
+def test_a_slide_whose_file_is_gone_is_refused(database: Engine, settings: Settings) -> None:
+    key = add_slide_job(database, settings, 1)
+    with database.begin() as connection:
+        name = connection.execute(select(instances.c.file_name)).scalar_one()
+    (settings.spool / name).unlink()
+
+    assert run(database, settings, key) is JobState.REFUSED
+    assert not (settings.results / key).exists()
+
+
+def test_a_slide_without_tissue_is_refused_and_leaves_nothing(database: Engine, settings: Settings) -> None:
+    key = add_slide_job(database, settings, 1)
+    with database.begin() as connection:
+        name = connection.execute(select(instances.c.file_name)).scalar_one()
+    import numpy as np
+
+    from tests.wsi_builder import JPEG, Wsi, write_wsi
+
+    write_wsi(settings.spool / name, Wsi([np.full((768, 768, 3), 240, dtype=np.uint8)], (256, 256), JPEG))
+
+    assert run(database, settings, key) is JobState.REFUSED
+    with database.begin() as connection:
+        assert list_result_instances(connection, key) == []
+        assert list_deliveries(connection, key) == []
+
+
+def test_progress_of_the_main_path_reaches_the_row(database: Engine, settings: Settings) -> None:
+    key = add_slide_job(database, settings, 1)
+
+    run(database, settings, key)
+
+    assert job_of(database, key).stage == "export"

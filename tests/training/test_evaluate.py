@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from tests.training.spots import section
+from vst_dicom.domain.errors import InputError
+from vst_dicom.training import evaluate as evaluate_module
+from vst_dicom.training.evaluate import NUCLEI, NUCLEI_FITTED, TOTAL_COUNTS, Protocol, evaluate, make_folds
+from vst_dicom.training.evidence import as_json, summarize
+from vst_dicom.training.features import SectionSpots
+from vst_dicom.training.fit import Recipe
+from vst_dicom.training.gate import judge
+
+RECIPE = Recipe(n_components=12, alphas=(0.001, 1.0), ranks=(3,))
+
+
+@pytest.fixture(scope="module")
+def cohort() -> list[SectionSpots]:
+    return [section("B1", "B", 9), section("C1", "C", 0), section("C2", "C", 1), section("C3", "C", 2)]
+
+
+def test_folds_keep_sections_and_patients_apart(cohort: list[SectionSpots]) -> None:
+    folds = {(fold.protocol, fold.unit): (fold.train, fold.test) for fold in make_folds(cohort)}
+
+    assert folds == {
+        (Protocol.SECTION, "C1"): (("C2", "C3"), ("C1",)),
+        (Protocol.SECTION_ALL_PATIENTS, "C1"): (("C2", "C3", "B1"), ("C1",)),
+        (Protocol.SECTION, "C2"): (("C1", "C3"), ("C2",)),
+        (Protocol.SECTION_ALL_PATIENTS, "C2"): (("C1", "C3", "B1"), ("C2",)),
+        (Protocol.SECTION, "C3"): (("C1", "C2"), ("C3",)),
+        (Protocol.SECTION_ALL_PATIENTS, "C3"): (("C1", "C2", "B1"), ("C3",)),
+        (Protocol.PATIENT, "B"): (("C1", "C2", "C3"), ("B1",)),
+        (Protocol.PATIENT, "C"): (("B1",), ("C1", "C2", "C3")),
+    }
+
+
+def test_no_fold_ever_tests_what_it_trained_on(cohort: list[SectionSpots], monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[set[str]] = []
+    real = evaluate_module.fit_head
+
+    def spy(train: list[SectionSpots], recipe: Recipe) -> object:
+        fitted.append({part.section_id for part in train})
+        return real(train, recipe)
+
+    monkeypatch.setattr(evaluate_module, "fit_head", spy)
+    scores = evaluate(cohort, RECIPE)
+
+    assert all(not trained & set(score.fold.test) for trained, score in zip(fitted, scores, strict=True))
+
+
+def test_a_cohort_that_allows_no_fold_is_refused() -> None:
+    with pytest.raises(InputError, match="two sections of a patient, or two patients"):
+        evaluate([section("A", "P", 0)], RECIPE)
+
+
+def test_the_table_gives_the_mean_before_its_sections(cohort: list[SectionSpots]) -> None:
+    rows = summarize(evaluate(cohort, RECIPE))
+
+    assert [row.held_out for row in rows] == [
+        "each of C1, C2, C3 (mean)",
+        "C1",
+        "C2",
+        "C3",
+        "each of C1, C2, C3 (mean)",
+        "patient C (C1, C2, C3)",
+        "patient B (B1)",
+    ]
+    assert rows[0].r == pytest.approx(np.mean([row.r for row in rows[1:4]]))
+    assert rows[0].n_spots == 180
+
+
+def test_baselines_know_what_they_say(cohort: list[SectionSpots]) -> None:
+    told = []
+    for part in cohort:
+        expression = np.column_stack([part.plain[:, 0], -part.plain[:, 0], np.log(part.total_counts)])
+        told.append(SectionSpots(part.section_id, part.patient, part.centers_px, part.features, part.plain,
+                                 expression.astype(np.float32), part.total_counts))  # fmt: skip
+
+    score = evaluate(told, RECIPE)[0]
+
+    assert score.baselines[NUCLEI][:2] == pytest.approx([1, -1], abs=1e-6)
+    assert score.baselines[NUCLEI_FITTED][:2] == pytest.approx([1, 1], abs=1e-6)
+    assert score.baselines[TOTAL_COUNTS][2] == pytest.approx(1, abs=1e-6)
+
+
+def test_genes_that_follow_the_tissue_are_exploratory_and_noise_is_hidden(cohort: list[SectionSpots]) -> None:
+    verdicts = judge(evaluate(cohort, RECIPE), ("C",), seed=0)
+
+    assert [verdict.status for verdict in verdicts] == ["exploratory", "exploratory", "hidden"]
+    assert (verdicts[0].unit, verdicts[0].n_units, verdicts[0].interval) == ("section", 3, None)
+    assert "cannot support a gene" in verdicts[0].reason
+    assert "below 0.30" in verdicts[2].reason
+
+
+def test_evidence_names_every_gene_and_fold(cohort: list[SectionSpots]) -> None:
+    scores = evaluate(cohort, RECIPE)
+    facts = as_json(["x", "y", "z"], scores, judge(scores, ("C",), 0), summarize(scores))
+
+    assert [gene["symbol"] for gene in facts["genes"]] == ["x", "y", "z"]
+    assert len(facts["folds"]) == 8
+    assert all(len(fold["r"]) == 3 for fold in facts["folds"])

@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from torch import Tensor, nn
+
+from tests.array_source import ArraySource
+from vst_dicom.domain.errors import InputError
+from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
+from vst_dicom.predict.engine import TorchEngine
+from vst_dicom.predict.head import with_context
+from vst_dicom.tiles.grid import lay_grid
+from vst_dicom.tiles.sampler import sample_tiles
+from vst_dicom.tiles.thumbnail import read_thumbnail
+from vst_dicom.tiles.tissue import find_tissue
+from vst_dicom.training import features as features_module
+from vst_dicom.training.cohort import Section, read_spots
+from vst_dicom.training.features import describe_places, describe_spots
+
+SPACING_UM = 0.688
+TILE = 163  # 112 µm
+
+
+class MeanColor(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3))
+
+
+@pytest.fixture
+def engine() -> TorchEngine:
+    return TorchEngine(MeanColor(), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 3, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    """Eight by six tiles of glass with a patch of uneven tissue whose border cuts through tiles."""
+    random = np.random.default_rng(0)
+    pixels = np.full((6 * TILE, 8 * TILE, 3), 245, dtype=np.uint8)
+    coarse = random.integers(100, 200, (12, 16, 3), dtype=np.uint8)
+    tissue = cv2.resize(coarse, (5 * TILE, 4 * TILE)) // np.array([1, 2, 1], np.uint8)
+    pixels[130 : 130 + 4 * TILE, 210 : 210 + 5 * TILE] = tissue
+    return pixels
+
+
+def source_of(image: np.ndarray) -> ArraySource:
+    return ArraySource([image], PixelSpacing.from_um(SPACING_UM), MatrixSize(256, 256))
+
+
+def test_training_at_the_middle_of_a_tile_sees_what_prediction_sees_there(
+    image: np.ndarray, engine: TorchEngine
+) -> None:
+    source = source_of(image)
+    grid, _ = lay_grid(source.levels[0], find_tissue(read_thumbnail(source)))
+    batches = sample_tiles(source, grid.corners_px, grid.tile_size)
+    predicted = with_context(engine.embed(batches, len(grid)), grid.cells)
+
+    trained, _ = describe_places(source, grid.centers_px, engine, "S")
+
+    assert 12 <= len(grid) < 48
+    np.testing.assert_allclose(trained, predicted, atol=1e-6)
+
+
+def test_a_spot_on_glass_still_counts_itself(image: np.ndarray, engine: TorchEngine) -> None:
+    trained, plain = describe_places(source_of(image), np.array([[7.5 * TILE - 3, 5.5 * TILE - 3]]), engine, "S")
+
+    np.testing.assert_allclose(trained, 245 / 255, atol=1e-6)
+    assert plain[0, 0] == 0
+
+
+def test_a_spot_beside_the_image_is_refused(image: np.ndarray, engine: TorchEngine) -> None:
+    with pytest.raises(InputError, match="a spot lies outside the image"):
+        describe_places(source_of(image), np.array([[99999.0, 5.0]]), engine, "S")
+
+
+def section_files(folder: Path, image: np.ndarray) -> Section:
+    cv2.imwrite(str(folder / "S.png"), image[..., ::-1])
+    (folder / "S.tsv").write_text("\tERBB2\n1x1\t1\n2x2\t2\n", encoding="utf-8")
+    (folder / "S_spots.tsv").write_text(
+        "x\ty\tpixel_x\tpixel_y\n1\t1\t500\t400\n2\t2\t700.6\t500.2\n", encoding="utf-8"
+    )
+    return Section(id="S", patient="P", image="S.png", pixel_spacing_um=SPACING_UM, counts="S.tsv", spots="S_spots.tsv")
+
+
+def test_a_plain_image_is_opened_as_on_prediction_and_kept_in_the_cache(
+    tmp_path: Path, image: np.ndarray, engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = section_files(tmp_path, image)
+    spots = read_spots(section, tmp_path, ["ERBB2"])
+    expected, plain = describe_places(source_of(image), spots.centers_px, engine, "S")
+
+    first = describe_spots(section, spots, tmp_path, engine, "key", tmp_path / "cache")
+    monkeypatch.setattr(features_module, "describe_places", lambda *_: pytest.fail("computed again"))
+    second = describe_spots(section, spots, tmp_path, engine, "key", tmp_path / "cache")
+
+    np.testing.assert_allclose(first.features, expected, atol=1e-6)
+    np.testing.assert_array_equal(second.features, first.features)
+    np.testing.assert_array_equal(second.plain, plain)
+
+
+def test_another_encoder_does_not_get_the_cached_features(
+    tmp_path: Path, image: np.ndarray, engine: TorchEngine
+) -> None:
+    section = section_files(tmp_path, image)
+    spots = read_spots(section, tmp_path, ["ERBB2"])
+
+    for key in ("one", "other"):
+        describe_spots(section, spots, tmp_path, engine, key, tmp_path / "cache")
+
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_damaged_cache_file_is_computed_again(tmp_path: Path, image: np.ndarray, engine: TorchEngine) -> None:
+    section = section_files(tmp_path, image)
+    spots = read_spots(section, tmp_path, ["ERBB2"])
+    first = describe_spots(section, spots, tmp_path, engine, "key", tmp_path / "cache")
+    for file in (tmp_path / "cache").iterdir():
+        file.write_bytes(b"damaged")
+
+    again = describe_spots(section, spots, tmp_path, engine, "key", tmp_path / "cache")
+
+    np.testing.assert_array_equal(again.features, first.features)

@@ -1,0 +1,92 @@
+"""``vst-dicom bundle``: see which model bundles there are, and whether to trust them."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Model bundles: list, show, verify, card.")
+
+BundleName = Annotated[
+    str, typer.Argument(metavar="[ID|PATH]", help="Built-in id or folder; the default bundle if none.")
+]
+
+
+@app.command("list")
+def list_(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Further folders that hold bundles.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List built-in bundles and those in further folders.
+
+    Example: vst-dicom bundle list
+    """
+    from vst_dicom.predict.bundle import list_bundles
+
+    facts = []
+    for found in list_bundles(folders or ()):
+        manifest = found.manifest
+        shown = sum(gene.to_panel_gene().shown for gene in manifest.genes) if manifest else 0
+        facts.append({
+            "id": manifest.id if manifest else found.path.name,
+            "version": manifest.version if manifest else "",
+            "genes": len(manifest.genes) if manifest else 0,
+            "shown": shown,
+            "description": manifest.description if manifest else "",
+            "problem": found.problem,
+        })  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    for fact in facts:
+        about = fact["problem"] or f"{fact['shown']} of {fact['genes']} genes shown; {fact['description']}"
+        typer.echo(f"{fact['id']} {fact['version']}: {about}")
+
+
+@app.command("show")
+def show(
+    bundle: BundleName = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """Show what a bundle predicts, and why each gene is shown.
+
+    Example: vst-dicom bundle show her2st-lite
+    """
+    from vst_dicom.predict.bundle import DEFAULT_BUNDLE, load_bundle
+
+    loaded = load_bundle(bundle or DEFAULT_BUNDLE)
+    if as_json:
+        typer.echo(loaded.manifest.model_dump_json(indent=1))
+        return
+    identity = loaded.identity
+    shown = [gene for gene in loaded.genes if gene.shown]
+    typer.echo(f"{identity.bundle_id} {identity.version}\n{identity.description}\nSHA-256 {identity.sha256}")
+    typer.echo(f"{loaded.manifest.intended_use}\n{len(shown)} of {len(loaded.genes)} genes are shown:")
+    for gene in sorted(shown, key=lambda entry: -entry.held_out_r):
+        typer.echo(f"  {gene.gene.symbol:<12} {gene.reason}")
+
+
+@app.command("verify")
+def verify(bundle: BundleName = "") -> None:
+    """Check hashes, manifest, tensors, and that the encoder answers here as it did when it was fitted.
+
+    Example: vst-dicom bundle verify my-bundle
+    """
+    from vst_dicom.predict.bundle import DEFAULT_BUNDLE, load_bundle
+    from vst_dicom.predict.predictor import Predictor
+
+    predictor = Predictor(load_bundle(bundle or DEFAULT_BUNDLE))
+    identity = predictor.bundle.identity
+    typer.echo(f"{identity.bundle_id} {identity.version} is whole and runs on {predictor.engine.device_name}")
+
+
+@app.command("card")
+def card(bundle: BundleName = "") -> None:
+    """Print a bundle's card.
+
+    Example: vst-dicom bundle card her2st-lite
+    """
+    from vst_dicom.predict.bundle import DEFAULT_BUNDLE, load_bundle
+
+    typer.echo(load_bundle(bundle or DEFAULT_BUNDLE).card)

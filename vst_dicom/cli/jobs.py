@@ -1,0 +1,189 @@
+"""``vst-dicom jobs``: what is processed, what waits for a person, and what to do about it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vst_dicom.domain.errors import UsageError
+from vst_dicom.ledger.states import JOB_TRANSITIONS, JobState
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from vst_dicom.ledger.jobs import Job
+
+app = typer.Typer(no_args_is_help=True, help="List, show, retry and cancel jobs.")
+
+Config = Annotated[
+    Path | None, typer.Option("--config", envvar="VST_DICOM_CONFIG", metavar="FILE", help="Settings of the server.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Keys = Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Keys, or how they start.")]
+
+_RETRYABLE = tuple(
+    state for state in JobState if state is not JobState.RUNNING and JobState.QUEUED in JOB_TRANSITIONS[state]
+)
+
+
+@app.command("list")
+def list_(
+    state: Annotated[list[JobState] | None, typer.Option(help="Only these states; all if none.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most, the newest.")] = 50,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, the newest first.
+
+    Example: vst-dicom jobs list --state parked --state refused
+    """
+    from vst_dicom.ledger.jobs import list_jobs
+
+    with _ledger(config) as connection:
+        found = list_jobs(connection, states=state or list(JobState), limit=limit)
+    if as_json:
+        typer.echo(json.dumps([_facts(job) for job in found]))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("job", "state", "stage", "attempts", "bundle", "created (UTC)", "reason")
+    for job in found:
+        stage = f"{job.stage} {job.progress:.0%}" if job.stage and job.state is JobState.RUNNING else ""
+        created = f"{job.created_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(job.key[:12], job.state, stage, str(job.attempts), job.bundle, created, job.reason)
+    Console().print(table)
+
+
+@app.command()
+def show(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Key of a job, or how it starts.")],
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one job, its deliveries and the objects of its result.
+
+    Example: vst-dicom jobs show 3f2a
+    """
+    from vst_dicom.ledger.deliveries import list_deliveries, list_result_instances
+    from vst_dicom.ledger.jobs import find_job
+
+    with _ledger(config) as connection:
+        job = find_job(connection, key)
+        deliveries = list_deliveries(connection, job.key)
+        instances = list_result_instances(connection, job.key)
+    facts = _facts(job)
+    facts["deliveries"] = [
+        {"destination": row.destination, "state": row.state, "attempts": row.attempts, "reason": row.reason}
+        for row in deliveries
+    ]
+    facts["result"] = [
+        {"sop_instance_uid": row.sop_instance_uid, "file_name": row.file_name, "sha256": row.sha256}
+        for row in instances
+    ]
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        if not isinstance(value, list) or name in ("genes", "destinations", "instance_ids"):
+            typer.echo(f"{name}: {value}")
+            continue
+        for row in value:
+            typer.echo(f"{name}: " + ", ".join(f"{part} {text}" for part, text in row.items() if text != ""))
+
+
+@app.command()
+def retry(
+    keys: Keys = None,
+    state: Annotated[JobState | None, typer.Option(help="All jobs in this state instead.")] = None,
+    config: Config = None,
+) -> None:
+    """Queue jobs again that are parked, refused, cancelled or done; earlier attempts are forgiven.
+
+    A job that is done keeps its result, which is sent again.
+
+    Example: vst-dicom jobs retry 3f2a
+
+    Example: vst-dicom jobs retry --state parked
+    """
+    if state is not None and state not in _RETRYABLE:
+        msg = f"--state must be one of {', '.join(_RETRYABLE)}"
+        raise UsageError(msg)
+    _move(config, keys, state, JobState.QUEUED, "queued again")
+
+
+@app.command()
+def cancel(
+    keys: Keys = None,
+    config: Config = None,
+) -> None:
+    """Cancel jobs that are queued or running; running ones stop within seconds, and nothing is sent.
+
+    Example: vst-dicom jobs cancel 3f2a
+    """
+    _move(config, keys, None, JobState.CANCELLED, "cancelled")
+
+
+def _move(config: Path | None, keys: list[str] | None, state: JobState | None, to: JobState, done: str) -> None:
+    from vst_dicom.ledger.jobs import find_job, list_jobs, move_job
+
+    if not keys and state is None:
+        raise UsageError("say which jobs: give their keys; see: vst-dicom jobs list")
+    with _ledger(config) as connection:
+        chosen = [find_job(connection, key) for key in keys or ()]
+        if state is not None:
+            chosen += list_jobs(connection, states=[state], limit=10_000)
+        for job in chosen:
+            move_job(connection, job.key, to, now=datetime.now(UTC), reason=f"{done} by a person")
+    for job in chosen:
+        typer.echo(f"{job.key[:12]} {done}")
+
+
+@contextmanager
+def _ledger(config: Path | None) -> "Iterator[Connection]":
+    """Open the ledger that settings name, for one transaction.
+
+    Raises
+    ------
+    UsageError
+        If there is none yet.
+    """
+    from vst_dicom.config import read_settings
+    from vst_dicom.ledger.database import open_database
+
+    settings = read_settings(config)
+    if not settings.database_url and not settings.data_dir.is_dir():
+        msg = f"there is no data folder {settings.data_dir}; give --config, or start the server first: vst-dicom serve"
+        raise UsageError(msg)
+    database = open_database(settings.database)
+    try:
+        with database.begin() as connection:
+            yield connection
+    finally:
+        database.dispose()
+
+
+def _facts(job: "Job") -> dict[str, Any]:
+    return {
+        "key": job.key,
+        "state": job.state,
+        "reason": job.reason,
+        "stage": job.stage,
+        "progress": job.progress,
+        "attempts": job.attempts,
+        "failed_attempts": job.failed_attempts,
+        "bundle": job.bundle,
+        "genes": None if job.genes is None else list(job.genes),
+        "destinations": list(job.destinations),
+        "priority": job.priority,
+        "slide_id": job.slide_id,
+        "instance_ids": list(job.instance_ids),
+        "predecessor": job.predecessor_key,
+        "created_at": job.created_at.isoformat(),
+        "started_at": job.started_at and job.started_at.isoformat(),
+        "finished_at": job.finished_at and job.finished_at.isoformat(),
+    }
