@@ -1,5 +1,6 @@
 """A receiver that dies at any line leaves nothing that a worker could take for an instance."""
 
+import hashlib
 import os
 import random
 import signal
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from tests.receive.conftest import make_storage
 from tests.receive.raw_peer import EXPLICIT, VL_WHOLE_SLIDE, RawPeer, data_set, store_command
@@ -90,6 +91,19 @@ def test_a_whole_file_that_is_known_already_is_removed(storage: Storage) -> None
 def test_a_file_that_is_no_instance_is_removed(storage: Storage, damage: bytes) -> None:
     file_name = keep(storage, "1.2.3", data_set())
     storage.spool.path(file_name).write_bytes(damage)
+
+    assert recover(storage) == 0
+
+    assert list(storage.spool.whole_files()) == []
+
+
+def test_a_whole_file_beside_a_removed_one_is_judged_by_its_hash(storage: Storage) -> None:
+    first = keep(storage, "1.2.3", data_set())
+    recover(storage)
+    storage.spool.path(first).unlink()
+    with storage.engine.begin() as connection:
+        connection.execute(update(instances).values(sha256=hashlib.sha256(data_set()).hexdigest()))
+    keep(storage, "1.2.3", data_set())
 
     assert recover(storage) == 0
 

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import os
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from time import sleep
 
 import pytest
 from pydicom import dcmread
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from tests.receive.conftest import QUICK, Receiver
@@ -27,6 +29,7 @@ from tests.receive.raw_peer import (
 )
 from tests.receive.test_protocol import wait_until
 from vst_dicom.domain.errors import ResourceError
+from vst_dicom.ledger.tables import instances
 from vst_dicom.receive import storing
 from vst_dicom.receive.listener import ListenerSettings
 
@@ -165,6 +168,32 @@ def test_changed_bytes_make_a_revision_and_an_alert_and_leave_the_first_as_it_wa
     assert [content.endswith(sent) for content, sent in zip(contents, (first, second), strict=True)] == [True, True]
     (alert,) = receiver.alerts()
     assert "1.2.3 came again with other content" in alert
+
+
+@pytest.mark.parametrize(("pixels", "n_rows"), [(b"abcd", 1), (b"abce", 2)])
+def test_an_instance_whose_file_was_removed_is_known_by_its_hash(
+    receiver: Receiver, pixels: bytes, n_rows: int
+) -> None:
+    first = data_set(pixels=b"abcd")
+    with RawPeer(receiver.port) as peer:
+        peer.associate()
+        assert peer.store(store_command(), first) == 0x0000
+        receiver.storage.spool.path(receiver.rows()[0].file_name).unlink()
+        with receiver.engine.begin() as connection:
+            connection.execute(update(instances).values(sha256=hashlib.sha256(first).hexdigest()))
+        assert peer.store(store_command(), data_set(pixels=pixels)) == 0x0000
+    assert len(receiver.rows()) == n_rows
+    assert len(receiver.files()) == n_rows - 1
+
+
+def test_an_instance_whose_file_was_lost_is_taken_again(receiver: Receiver) -> None:
+    with RawPeer(receiver.port) as peer:
+        peer.associate()
+        assert peer.store(store_command(), data_set()) == 0x0000
+        receiver.storage.spool.path(receiver.rows()[0].file_name).unlink()
+        assert peer.store(store_command(), data_set()) == 0x0000
+    assert [row.revision for row in receiver.rows()] == [0, 1]
+    assert receiver.storage.spool.path(receiver.rows()[1].file_name).is_file()
 
 
 def test_twenty_associations_at_once_complete(start: Callable[..., Receiver]) -> None:

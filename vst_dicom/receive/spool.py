@@ -9,6 +9,7 @@ Names are random numbers; nothing that a peer sends becomes part of a path.
 """
 
 import fcntl
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -207,6 +208,15 @@ def find_data_set(descriptor: int) -> int:
     if start[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00" or len(start) != _PREFIX_BYTES + 12:
         raise DamagedInstanceError("the file does not begin with file meta information (PS3.10 7.1)")
     return len(start) + int.from_bytes(start[140:], "little")
+
+
+def hash_data_set(descriptor: int, n_bytes: int) -> str:
+    """SHA-256 of the data set of an open Part 10 file, as lower-case hexadecimal digits."""
+    digest = hashlib.sha256()
+    start = find_data_set(descriptor)
+    for done in range(0, n_bytes, _CHUNK_BYTES):
+        digest.update(os.pread(descriptor, min(_CHUNK_BYTES, n_bytes - done), start + done))
+    return digest.hexdigest()
 
 
 def is_same_data_set(one: int, other: int, n_bytes: int) -> bool:
