@@ -4,19 +4,27 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from pydicom.dataset import Dataset
 from sqlalchemy import Engine, func, insert, select
 
+from tests.results import make_gene
 from tests.study.headers import write_header
 from vst_dicom.config import Settings
+from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.ledger.database import open_database
 from vst_dicom.ledger.decisions import Decision, list_decisions
 from vst_dicom.ledger.jobs import Job, list_jobs
 from vst_dicom.ledger.slides import Slide, ask_to_run_now, list_slides
 from vst_dicom.ledger.tables import instances
 from vst_dicom.runtime.coordinator import Coordinator
+
+BUNDLE = SimpleNamespace(
+    manifest=SimpleNamespace(version="1"), genes=(make_gene("ERBB2"), make_gene("HIDDEN", GeneStatus.HIDDEN))
+)
+"""As much of a bundle as settings and rules are checked against."""
 
 START = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 

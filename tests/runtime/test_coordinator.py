@@ -9,6 +9,7 @@ from tests.study.headers import SEGMENTATION, SERIES, STUDY, part_header, slide_
 from vst_dicom.domain.errors import BundleError, UsageError
 from vst_dicom.ledger.states import JobState, SlideState
 from vst_dicom.ledger.tables import instances, jobs, result_instances
+from vst_dicom.runtime.coordinator import coordinate
 
 BASE = slide_header("1.1")
 LOWER = slide_header("1.2", size=512, derived="RESAMPLED")
@@ -509,3 +510,7 @@ def test_one_series_that_breaks_us_stops_no_other(gateway: Gateway, monkeypatch:
     coordinator.coordinate(at(90))
     coordinator.coordinate(at(91))
     assert len(gateway.jobs) == 2
+
+
+def test_an_empty_ledger_needs_nothing(gateway: Gateway) -> None:
+    assert coordinate(gateway.database, gateway.settings, at(0)) == 0

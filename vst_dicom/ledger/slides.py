@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from vst_dicom.ledger.database import utc
-from vst_dicom.ledger.states import SlideState
+from vst_dicom.ledger.states import JobState, SlideState
 from vst_dicom.ledger.tables import instances, jobs, result_instances, slides
 
 _REASON_LENGTH: Final = 500
@@ -95,6 +95,25 @@ class Slide:
     due_at: datetime | None
     reply_to_ae: str
     reply_to_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlideJob:
+    """What was made of a slide.
+
+    Parameters
+    ----------
+    key
+        Of the job.
+    state
+        Where it stands.
+    predecessor_key
+        Job of the slide's earlier content, if any.
+    """
+
+    key: str
+    state: JobState
+    predecessor_key: str | None
 
 
 _INSTANCE_COLUMNS: Final = tuple(instances.c[name] for name in SpooledInstance.__slots__)
@@ -242,6 +261,16 @@ def latest_job_key(connection: Connection, slide_id: int) -> str | None:
         .limit(1)
     )
     return connection.execute(query).scalar_one_or_none()
+
+
+def list_slide_jobs(connection: Connection, slide_id: int) -> list[SlideJob]:
+    """Read keys and states of a slide's jobs, the oldest first."""
+    query = (
+        select(jobs.c.key, jobs.c.state, jobs.c.predecessor_key)
+        .where(jobs.c.slide_id == slide_id)
+        .order_by(jobs.c.created_at, jobs.c.key)
+    )
+    return [SlideJob(row.key, JobState(row.state), row.predecessor_key) for row in connection.execute(query)]
 
 
 def find_own_results(connection: Connection, sop_instance_uids: Collection[str], series_instance_uid: str) -> set[str]:
