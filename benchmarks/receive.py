@@ -12,6 +12,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, generate_uid
 
@@ -52,7 +53,8 @@ def measure_receiving(folder: Path, rounds: int, n_bytes: int = 1 << 30) -> Pair
     if shutil.which("storescp") is None:
         raise FileNotFoundError("storescp is missing: install the Debian package dcmtk")
     instance = folder / "instance.dcm"
-    limit_s, ours_s = [], []
+    limit_s: list[float] = []
+    ours_s: list[float] = []
     for number in range(rounds + 1):
         n_written = write_instance(instance, n_bytes)
         for receiver, seconds in ((_run_storescp, limit_s), (_run_ours, ours_s)):
@@ -79,7 +81,9 @@ def write_instance(path: Path, n_bytes: int) -> int:
     fragment = _item(0xE000, os.urandom(_FRAME_BYTES))
     with path.open("wb") as file:
         file.write(bytes(128) + b"DICM")
-        write_file_meta_info(file, meta, enforce_standard=True)
+        encoded = DicomBytesIO()
+        write_file_meta_info(encoded, meta, enforce_standard=True)
+        file.write(encoded.getvalue())
         file.write(_uid_element(0x0008, 0x0016, _VL_WHOLE_SLIDE))
         file.write(_uid_element(0x0008, 0x0018, meta.MediaStorageSOPInstanceUID))
         file.write(_uid_element(0x0020, 0x000D, generate_uid()))
@@ -151,9 +155,7 @@ def _await_port(port: int) -> None:
 
 def _uid_element(group: int, number: int, uid: str) -> bytes:
     value = uid.encode() + b"\0" * (len(uid) % 2)
-    return (
-        group.to_bytes(2, "little") + number.to_bytes(2, "little") + b"UI" + len(value).to_bytes(2, "little") + value
-    )
+    return group.to_bytes(2, "little") + number.to_bytes(2, "little") + b"UI" + len(value).to_bytes(2, "little") + value
 
 
 def _item(number: int, value: bytes) -> bytes:

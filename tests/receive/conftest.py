@@ -19,6 +19,8 @@ from vst_dicom.receive.storing import Storage
 QUICK = Limits(request_s=1.0, idle_s=2.0, pdu_base_s=0.7, pdu_bytes_per_s=1_000_000, handshake_s=1.0)
 """Limits that a test can wait for."""
 
+DEFAULT = ListenerSettings(limits=QUICK)
+
 
 @dataclass
 class Receiver:
@@ -60,7 +62,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Receiver]]:
     started: list[Receiver] = []
 
     def run(
-        settings: ListenerSettings = ListenerSettings(limits=QUICK),
+        settings: ListenerSettings = DEFAULT,
         admit: Callable[[], None] = lambda: None,
         on_report: ReportHandler | None = None,
     ) -> Receiver:

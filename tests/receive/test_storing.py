@@ -33,6 +33,11 @@ from vst_dicom.receive.listener import ListenerSettings
 BOTH_WAYS = pytest.mark.parametrize("fast", [True, False], ids=["fast path", "ordinary path"])
 
 
+NO_UIDS = (
+    "../../evil", "/abs/path", "", "1..2", "01.2", "1.2\n3", "1.2.a", b"1.2\xff", b"1.2\x003", "1." + "2" * 63, "1" * 70
+)  # fmt: skip
+
+
 def started(start: Callable[..., Receiver], fast: bool = True, **limits: object) -> Receiver:
     return start(ListenerSettings(limits=replace(QUICK, fast_path=fast, **limits)))  # type: ignore[arg-type]
 
@@ -108,10 +113,7 @@ def test_a_message_right_behind_a_data_set_is_read(start: Callable[..., Receiver
         (store_command(), data_set(sop_class_uid="1.2.840.10008.5.1.4.1.1.30"), 0xA900),
         (store_command(sop_class_uid="1.2.840.10008.5.1.4.1.1.30"), data_set(), 0x0122),
         (store_command(sop_class_uid="1.2.3.4"), data_set(), 0x0122),
-        *[
-            (store_command(uid), data_set(), 0x0117)
-            for uid in ("../../evil", "/abs/path", "", "1..2", "01.2", "1.2\n3", "1.2.a", b"1.2\xff", b"1.2\x003", "1." + "2" * 63, "1" * 70)
-        ],
+        *[(store_command(uid), data_set(), 0x0117) for uid in NO_UIDS],
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI", "ignore:The value length")
@@ -220,15 +222,15 @@ def test_a_full_disk_is_answered_and_healed(
     start: Callable[..., Receiver], fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver = started(start, fast)
-    real_write = os.write
+    real_write = os.writev
     is_full = True
 
-    def write(descriptor: int, data: bytes) -> int:
-        if is_full and len(data) > 1000:
+    def write(descriptor: int, parts: tuple[memoryview, ...]) -> int:
+        if is_full and sum(map(len, parts)) > 1000:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real_write(descriptor, data)
+        return real_write(descriptor, parts)
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "writev", write)
     with RawPeer(receiver.port) as peer:
         peer.associate()
         assert peer.store(store_command(), data_set(pixels=bytes(100_000))) == 0xA700
@@ -327,7 +329,7 @@ def test_success_comes_after_file_folder_and_row_are_safe(receiver: Receiver, mo
     real_fsync, real_rename, real_record = os.fsync, Path.rename, storing.record_instance
 
     def fsync(descriptor: int) -> None:
-        steps.append(f"fsync {'folder' if os.path.isdir(f'/proc/self/fd/{descriptor}') else 'file'}")
+        steps.append(f"fsync {'folder' if Path(f'/proc/self/fd/{descriptor}').is_dir() else 'file'}")
         real_fsync(descriptor)
 
     def rename(path: Path, target: Path) -> Path:

@@ -149,5 +149,5 @@ class BoundedAssociation(Association):
             response.AffectedSOPInstanceUID = request.sop_instance_uid
         response.Status = status.code
         if status.comment:
-            response.ErrorComment = status.comment
+            response.ErrorComment = status.comment  # type: ignore[assignment]
         self.dimse.send_msg(response, context_id)

@@ -31,7 +31,7 @@ PRIVATE_NAMES: Final = (
     "pynetdicom.dul:DULServiceProvider._read_pdu_data",
     "pynetdicom.dul:DULServiceProvider._recv_pdu",
     "pynetdicom.dul:DULServiceProvider._run_loop_delay",
-    "pynetdicom.transport:AssociationServer.process_request_thread",
+    "pynetdicom.transport:ThreadedAssociationServer.process_request_thread",
     "pynetdicom.transport:AssociationSocket._is_connected",
     "pynetdicom.transport:AssociationSocket._shutdown_socket",
     "pynetdicom.transport:RequestHandler._create_association",
@@ -49,7 +49,7 @@ def check_library() -> None:
     """
     installed = version("pynetdicom")
     if tuple(int(part) for part in installed.split(".")[:2]) != _RELEASE:
-        msg = f"pynetdicom {installed} is installed, but the receiver needs 3.0; run: pip install 'pynetdicom>=3.0.4,<3.1'"
+        msg = f"the receiver needs pynetdicom 3.0, not {installed}; run: pip install 'pynetdicom>=3.0.4,<3.1'"
         raise UsageError(msg)
 
 

@@ -5,7 +5,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, cast
 
@@ -78,7 +78,7 @@ class ListenerSettings:
     peers: tuple[Peer, ...] = ()
     require_called_ae_title: bool = True
     tls: TlsFiles | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 class Listener:
@@ -206,20 +206,19 @@ class _Server(ThreadedAssociationServer):
         ae.maximum_associations = _MANY_ASSOCIATIONS  # counted here, where an association that ends is known
         ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
         ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        handlers: list[Any] = [(evt.EVT_REQUESTED, self._admit), (evt.EVT_C_ECHO, lambda _event: 0x0000)]
+        self.handlers: list[tuple[Any, Callable[[evt.Event], Any]]] = [(evt.EVT_REQUESTED, self._admit)]
         if on_report is not None:
-            handlers.append((evt.EVT_N_EVENT_REPORT, self._take_report))
+            self.handlers.append((evt.EVT_N_EVENT_REPORT, self._take_report))
         super().__init__(
             ae,
             (settings.host, settings.port),
             settings.ae_title,
             supported_contexts(with_commitment=on_report is not None),
-            evt_handlers=handlers,
             request_handler=_Handler,
         )
         ae._servers.append(self)
 
-    def verify_request(self, request: Any, client_address: Any) -> bool:
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
         """Refuse a connection before it costs a thread."""
         welcome = self.gate.enter(client_address[0])
         if not welcome:
@@ -330,12 +329,8 @@ class _Handler(RequestHandler):
         association.acceptor.supported_contexts = server.contexts
         host, port = str(plain_address(address)), self.client_address[1]
         association.requestor.address_info = AddressInformation(host, port)
-        for event, bound in server._handlers.items():
-            if isinstance(event, evt.NotificationEvent):
-                for handler, arguments in bound:
-                    association.bind(event, handler, arguments)
-            elif bound:
-                association.bind(event, *bound)
+        for event, handler in server.handlers:
+            association.bind(event, handler)
         server.gate.add(association)
         self.association = association
 

@@ -87,7 +87,7 @@ class BoundedDimse(DIMSEServiceProvider):
         if self.reception is not None:
             self.reception.discard()
         while not self.msg_queue.empty():
-            _, message = self.msg_queue.get()
+            message: Any = self.msg_queue.get()[1]
             if isinstance(message, Reception):
                 message.discard()
 
@@ -116,7 +116,7 @@ class BoundedDimse(DIMSEServiceProvider):
         if not is_last:
             return
         self._fragments.seek(0)
-        command = cast(Dataset, decode(self._fragments, True, True))
+        command = decode(self._fragments, True, True)
         self._fragments = BytesIO()
         if command.CommandField == _C_STORE_RQ:
             self._begin_reception(command)

@@ -12,11 +12,11 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
@@ -49,6 +49,7 @@ class Incoming:
     def __init__(self, path: Path, header: bytes) -> None:
         self.path = path
         self.data_set_start = len(header)
+        self._handed_over = 0
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,7 +58,7 @@ class Incoming:
             self.discard()
             raise
 
-    def write(self, data: memoryview) -> None:
+    def write(self, *parts: memoryview) -> None:
         """Append to the file.
 
         Raises
@@ -65,9 +66,19 @@ class Incoming:
         OSError
             Such as a full disk.
         """
-        written = os.write(self.descriptor, data)
-        while written < len(data):
-            written += os.write(self.descriptor, data[written:])
+        written = os.writev(self.descriptor, parts)
+        for part in parts:
+            rest = part[written:]
+            written = max(written - len(part), 0)
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+
+    def hand_over(self) -> None:
+        """Let the disk begin with what was written so far, so that little is left when the sender waits for us."""
+        written = os.lseek(self.descriptor, 0, os.SEEK_CUR)
+        if hasattr(os, "posix_fadvise"):  # on Linux this starts to write without waiting, and keeps unwritten pages
+            os.posix_fadvise(self.descriptor, self._handed_over, written - self._handed_over, os.POSIX_FADV_DONTNEED)
+        self._handed_over = written
 
     def keep(self, path: Path) -> None:
         """Bring the bytes to the disk, give the file its name, and bring that to the disk."""
@@ -179,7 +190,7 @@ def encode_header(
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     if source_ae_title:
         meta.SourceApplicationEntityTitle = source_ae_title
-    encoded = BytesIO()
+    encoded = DicomBytesIO()
     write_file_meta_info(encoded, meta, enforce_standard=True)
     return bytes(128) + b"DICM" + encoded.getvalue()
 
