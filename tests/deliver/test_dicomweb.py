@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.deliver.instances import sent, write_instance
+from tests.peers.certificates import make_certificates, needs_openssl
 from tests.peers.web import failed, run_fake_web, stored
+from vst_dicom.deliver.association import TlsFiles
 from vst_dicom.deliver.dicomweb import WebServer, find_missing, store_instances
 from vst_dicom.deliver.status import Verdict
 from vst_dicom.domain.errors import PeerError
@@ -165,3 +167,28 @@ def test_a_query_names_what_is_missing(tmp_path: Path) -> None:
         missing = find_missing(web.server, [sent(file) for file in files])
 
     assert missing == [files[1].sop_instance_uid]
+
+
+@needs_openssl
+def test_a_server_is_reached_over_mutual_tls(tmp_path: Path) -> None:
+    made = make_certificates(tmp_path / "tls", "server", "client")
+    tls = TlsFiles(made["client"].certificate, made["client"].key, made["client"].authority)
+    file = write_instance(tmp_path, 0)
+
+    with run_fake_web(made["server"]) as web:
+        answers = store_instances(WebServer(web.url, tls, timeout_s=5), [file])
+
+    assert answers[0].verdict is Verdict.ACCEPTED
+    assert len(web.bodies) == 1
+
+
+@needs_openssl
+def test_a_web_server_of_another_authority_gets_nothing(tmp_path: Path) -> None:
+    theirs = make_certificates(tmp_path / "theirs", "server")
+    ours = make_certificates(tmp_path / "ours", "client")["client"]
+    tls = TlsFiles(ours.certificate, ours.key, ours.authority)
+
+    with run_fake_web(theirs["server"]) as web, pytest.raises(PeerError, match="TLS"):
+        store_instances(WebServer(web.url, tls, timeout_s=5), [write_instance(tmp_path, 0)])
+
+    assert web.bodies == []

@@ -1,6 +1,7 @@
 """A DICOMweb server in the test's own process that answers as a test wishes."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
+from tests.peers.certificates import Certificate
 from vst_dicom.deliver.dicomweb import WebServer
 
 
@@ -44,7 +46,8 @@ def failed(uid: str, reason: int) -> dict[str, Any]:
 
 
 @contextmanager
-def run_fake_web() -> Iterator[FakeWeb]:
+def run_fake_web(certificate: Certificate | None = None) -> Iterator[FakeWeb]:
+    """Start the server; with mutual TLS if a certificate is given."""
     web = FakeWeb()
 
     class Handler(BaseHTTPRequestHandler):
@@ -76,7 +79,14 @@ def run_fake_web() -> Iterator[FakeWeb]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    web.url = f"http://127.0.0.1:{server.server_address[1]}/dicom-web"
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that leave are what tests want
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.certificate, certificate.key)
+        context.load_verify_locations(certificate.authority)
+        context.verify_mode = ssl.CERT_REQUIRED
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    web.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}/dicom-web"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

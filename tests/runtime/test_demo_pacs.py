@@ -32,6 +32,7 @@ def _uids(pacs: DemoPacs) -> set[str]:
     return {instance.sop_instance_uid for instance in pacs.find_instances(STUDY)}
 
 
+@pytest.mark.slow
 @BOTH
 def test_slides_are_routed_and_results_are_not(tmp_path: Path, built_in: bool) -> None:
     slide = [write_instance(tmp_path / "slide", n, sop_class=WHOLE_SLIDE, modality="SM") for n in (0, 2)]
@@ -58,6 +59,7 @@ def test_slides_are_routed_and_results_are_not(tmp_path: Path, built_in: bool) -
     }
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_slide_that_nobody_took_is_routed_later(tmp_path: Path, built_in: bool) -> None:
     first = write_instance(tmp_path, 0, sop_class=WHOLE_SLIDE, modality="SM")
