@@ -32,7 +32,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     (port,) = free_ports(1)
     with (
         run_storescp(folder / "results") as results,
-        run_dcmqrscp(folder / "archive", destinations={AE_TITLE: port}, options=["+xy", "+xs"]) as archive,
+        run_dcmqrscp(folder / "archive", destinations={AE_TITLE: port}, options=["+xy", "-xy"]) as archive,
         running_server(
             folder / "server",
             [To(results.ae_title, results.port, {"SCANNER": "routine", "QRSCP": "routine"})],
