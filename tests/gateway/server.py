@@ -231,8 +231,15 @@ def _rule(name: str, to: To) -> str:
 
 
 def _destination(name: str, to: To) -> str:
-    tls = f"tls = {_tls(to.tls)}\n" if to.tls else ""
-    return f'[destinations.{name}]\nae_title = "{to.ae_title}"\nhost = "127.0.0.1"\nport = {to.port}\ntimeout_s = 15\n{tls}'
+    lines = [
+        f"[destinations.{name}]",
+        f'ae_title = "{to.ae_title}"',
+        'host = "127.0.0.1"',
+        f"port = {to.port}",
+        "timeout_s = 15",
+        f"tls = {_tls(to.tls)}" if to.tls else "",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _tls(certificate: Certificate) -> str:
