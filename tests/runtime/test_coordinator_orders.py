@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -11,7 +12,11 @@ from pydicom.dataset import Dataset
 
 from tests.runtime.spooled import Gateway, at
 from tests.study.headers import SEGMENTATION, part_header, slide_header
+from vst_dicom.ledger.slides import list_series_instances
 from vst_dicom.runtime.coordinator import Coordinator
+from vst_dicom.runtime.regrouping import regroup_series
+from vst_dicom.runtime.spooled_headers import SpooledHeaders
+from vst_dicom.study.facts import InstanceFacts
 
 _SECOND = {"SeriesInstanceUID": "1.2.5", "ContainerIdentifier": "S2"}
 
@@ -137,6 +142,39 @@ def test_coordinators_that_run_at_once_make_one_job_for_each_content(gateway: Ga
     assert len(gateway.slides) == n_slides
     with_both = [job for job in gateway.jobs if len(job.instance_ids) == 2]
     assert {job.key for job in with_both} == final_keys(gateway)
+
+
+def test_a_coordinator_that_looked_too_early_undoes_nothing(gateway: Gateway) -> None:
+    """It read the headers of one slide; before it writes, another process groups a second one."""
+    series = ("1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.2")
+    gateway.receive(slide_header("1.1", PyramidUID="1.51"))
+    with gateway.database.begin() as connection:
+        rows = list_series_instances(connection, *series)
+    early = {row.id: SpooledHeaders(gateway.settings.spool).facts(row) for row in rows}
+    gateway.receive(slide_header("1.2", PyramidUID="1.52"))
+    gateway.coordinate(1)
+    before = gateway.slides
+    with gateway.database.begin() as connection:
+        n_changes = regroup_series(connection, series, early, frozenset(), now=at(2), quiet=timedelta(seconds=30))
+
+    assert n_changes == 0
+    assert gateway.slides == before
+    gateway.coordinate(30)
+    assert len(gateway.jobs) == 2
+
+
+def test_a_coordinator_that_could_not_read_undoes_nothing(gateway: Gateway) -> None:
+    series = ("1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.2")
+    gateway.receive(slide_header("1.1"))
+    path = gateway.receive(slide_header("1.2", size=512))
+    gateway.coordinate(1)
+    assert path is not None
+    failed = {1: InstanceFacts(problem="unreadable"), 2: InstanceFacts(problem="unreadable")}
+    before = gateway.slide
+    with gateway.database.begin() as connection:
+        regroup_series(connection, series, failed, frozenset(), now=at(2), quiet=timedelta(seconds=30))
+
+    assert gateway.slide == before
 
 
 def test_a_coordinator_killed_between_its_transactions_loses_nothing(gateway: Gateway) -> None:

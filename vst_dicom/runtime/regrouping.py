@@ -32,7 +32,7 @@ _RETIRED = "its instances belong to another slide of the series by now"
 def regroup_series(
     connection: Connection,
     series: tuple[str, str],
-    facts: Mapping[int, InstanceFacts],
+    headers: Mapping[int, InstanceFacts],
     own_device_uids: Set[str],
     *,
     now: datetime,
@@ -41,7 +41,7 @@ def regroup_series(
     """Group the instances of one series anew.
 
     A slide keeps its row, and with it the history of its jobs, as long as it keeps most of its instances. Instances
-    that came after `facts` were read are left for the next pass.
+    that came after `headers` were read are left for the next pass, unless another process grouped them meanwhile.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ def regroup_series(
         In a transaction; others who group the same series wait for its end.
     series
         Study Instance UID and Series Instance UID.
-    facts
-        What the headers say, by row.
+    headers
+        What the headers say, by row, as they were read before the transaction.
     own_device_uids
         Device UIDs of this product's models.
     now, quiet
@@ -61,7 +61,12 @@ def regroup_series(
     int
         How many slides and results were written.
     """
-    known = [row for row in list_series_instances(connection, *series, lock=True) if row.id in facts]
+    locked = list_series_instances(connection, *series, lock=True)
+    facts = dict(headers)
+    facts.update({row.id: InstanceFacts.from_json(row.facts) for row in locked if row.facts is not None})
+    known = [row for row in locked if row.id in facts]
+    if any(row.slide_id is not None and row.id not in facts for row in locked):
+        return 0  # another process has put something unreadable into a slide since; the next pass sees it
     results = _set_results_aside(connection, series, known, facts, own_device_uids, now)
     rows = {row.id: row for row in known if row.id not in results}
     current = {row.id for row in current_revisions(list(rows.values()))}
