@@ -248,10 +248,12 @@ def _kill_some(plan: Plan, chance: random.Random, hosts: list[Host], database: E
         role = chance.choice(["worker-gpu", "worker-gpu", *ROLES])
         if role == "worker-gpu" and _wait_for_running_job(database, struck):
             time.sleep(chance.uniform(0, 2))
-        running = [pid for host in living for (found, _), pid in host.supervisor.pids.items() if found == role]
-        if running:
-            _signal(chance.choice(running), signal.SIGKILL)
-            report.kills[role] += 1
+        running = [(found, pid) for host in living for (found, _), pid in host.supervisor.pids.items()]
+        aimed = [(found, pid) for found, pid in running if found == role] or running
+        if aimed:
+            found, pid = chance.choice(aimed)
+            _signal(pid, signal.SIGKILL)
+            report.kills[found] += 1
 
 
 def _wait_for_running_job(database: Engine, struck: set[tuple[str, int]]) -> bool:
