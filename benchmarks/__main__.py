@@ -3,12 +3,15 @@
 import argparse
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
+from benchmarks.receive import measure_receiving
 from benchmarks.stages import measure_stages
 
 README = Path(__file__).parent / "README.md"
@@ -27,7 +30,11 @@ def main() -> None:
         "|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as folder:
-        for pair in measure_stages(Path(folder), arguments.side, arguments.rounds):
+        pairs = chain(
+            measure_stages(Path(folder), arguments.side, arguments.rounds),
+            [measure_receiving(Path(folder), arguments.rounds)] if shutil.which("storescp") else [],
+        )
+        for pair in pairs:
             print(f"measured: {pair.stage}", file=sys.stderr)  # noqa: T201
             lines.append(pair.row())
     lines += ["", *start_up_lines(), "", machine_line()]

@@ -232,6 +232,7 @@ def _kill_some(plan: Plan, chance: random.Random, hosts: list[Host], database: E
     Starting takes a worker longer than a small slide does, so a part of the kills waits for a slide in progress.
     """
     living = list(hosts)
+    struck: set[tuple[str, int]] = set()
     freeze_at, lose_at = plan.kills // 3, 2 * plan.kills // 3
     for number in range(plan.kills):
         if len(hosts) > 1 and number == freeze_at:
@@ -245,7 +246,7 @@ def _kill_some(plan: Plan, chance: random.Random, hosts: list[Host], database: E
             report.kills["host killed for good"] += 1
         time.sleep(chance.uniform(0.2, 2 * plan.mean_pause_s))
         role = chance.choice(["worker-gpu", "worker-gpu", *ROLES])
-        if role == "worker-gpu" and _wait_for_running_job(database):
+        if role == "worker-gpu" and _wait_for_running_job(database, struck):
             time.sleep(chance.uniform(0, 2))
         running = [pid for host in living for (found, _), pid in host.supervisor.pids.items() if found == role]
         if running:
@@ -253,12 +254,16 @@ def _kill_some(plan: Plan, chance: random.Random, hosts: list[Host], database: E
             report.kills[role] += 1
 
 
-def _wait_for_running_job(database: Engine) -> bool:
-    deadline = time.monotonic() + 10
+def _wait_for_running_job(database: Engine, struck: set[tuple[str, int]]) -> bool:
+    """Wait until a start of a job is seen that was not struck before; it counts as struck then."""
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         with database.begin() as connection:
-            if connection.execute(select(jobs.c.key).where(jobs.c.state == JobState.RUNNING)).first():
-                return True
+            query = select(jobs.c.key, jobs.c.attempts).where(jobs.c.state == JobState.RUNNING)
+            starts = {(row.key, row.attempts) for row in connection.execute(query)}
+        if fresh := starts - struck:
+            struck |= fresh
+            return True
         time.sleep(0.05)
     return False
 

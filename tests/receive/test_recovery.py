@@ -1,5 +1,6 @@
 """A receiver that dies at any line leaves nothing that a worker could take for an instance."""
 
+import hashlib
 import os
 import random
 import signal
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from tests.receive.conftest import make_storage
 from tests.receive.raw_peer import EXPLICIT, VL_WHOLE_SLIDE, RawPeer, data_set, store_command
@@ -96,6 +97,19 @@ def test_a_file_that_is_no_instance_is_removed(storage: Storage, damage: bytes) 
     assert list(storage.spool.whole_files()) == []
 
 
+def test_a_whole_file_beside_a_removed_one_is_judged_by_its_hash(storage: Storage) -> None:
+    first = keep(storage, "1.2.3", data_set())
+    recover(storage)
+    storage.spool.path(first).unlink()
+    with storage.engine.begin() as connection:
+        connection.execute(update(instances).values(sha256=hashlib.sha256(data_set()).hexdigest()))
+    keep(storage, "1.2.3", data_set())
+
+    assert recover(storage) == 0
+
+    assert list(storage.spool.whole_files()) == []
+
+
 def test_a_lost_database_is_built_again(storage: Storage) -> None:
     uids = [f"1.2.{number}" for number in range(10)]
     for uid in uids:
@@ -108,17 +122,17 @@ def test_a_lost_database_is_built_again(storage: Storage) -> None:
     assert sorted(uid for uid, _ in rows(storage)) == sorted(uids)
 
 
-LINES = ("write", "fsync", "rename", "record_instance", "send_msg")
+LINES = ("writev", "fsync", "rename", "record_instance", "send_msg")
 _DIE_AT = """
 import os, signal, sys
 from pathlib import Path
 from pynetdicom.dimse import DIMSEServiceProvider
 from vst_dicom.receive import storing
 line, after = sys.argv[1], sys.argv[2] == "after"
-owner = {"write": os, "fsync": os, "rename": Path, "record_instance": storing, "send_msg": DIMSEServiceProvider}[line]
+owner = {"writev": os, "fsync": os, "rename": Path, "record_instance": storing, "send_msg": DIMSEServiceProvider}[line]
 real = getattr(owner, line)
 def die(*arguments):
-    armed = line != "write" or len(arguments[1]) > 1000
+    armed = line != "writev" or sum(map(len, arguments[1])) > 1000
     if armed and after:
         real(*arguments)
     if armed:

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import os
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from time import sleep
 
 import pytest
 from pydicom import dcmread
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from tests.receive.conftest import QUICK, Receiver
@@ -27,6 +29,7 @@ from tests.receive.raw_peer import (
 )
 from tests.receive.test_protocol import wait_until
 from vst_dicom.domain.errors import ResourceError
+from vst_dicom.ledger.tables import instances
 from vst_dicom.receive import storing
 from vst_dicom.receive.listener import ListenerSettings
 
@@ -167,6 +170,32 @@ def test_changed_bytes_make_a_revision_and_an_alert_and_leave_the_first_as_it_wa
     assert "1.2.3 came again with other content" in alert
 
 
+@pytest.mark.parametrize(("pixels", "n_rows"), [(b"abcd", 1), (b"abce", 2)])
+def test_an_instance_whose_file_was_removed_is_known_by_its_hash(
+    receiver: Receiver, pixels: bytes, n_rows: int
+) -> None:
+    first = data_set(pixels=b"abcd")
+    with RawPeer(receiver.port) as peer:
+        peer.associate()
+        assert peer.store(store_command(), first) == 0x0000
+        receiver.storage.spool.path(receiver.rows()[0].file_name).unlink()
+        with receiver.engine.begin() as connection:
+            connection.execute(update(instances).values(sha256=hashlib.sha256(first).hexdigest()))
+        assert peer.store(store_command(), data_set(pixels=pixels)) == 0x0000
+    assert len(receiver.rows()) == n_rows
+    assert len(receiver.files()) == n_rows - 1
+
+
+def test_an_instance_whose_file_was_lost_is_taken_again(receiver: Receiver) -> None:
+    with RawPeer(receiver.port) as peer:
+        peer.associate()
+        assert peer.store(store_command(), data_set()) == 0x0000
+        receiver.storage.spool.path(receiver.rows()[0].file_name).unlink()
+        assert peer.store(store_command(), data_set()) == 0x0000
+    assert [row.revision for row in receiver.rows()] == [0, 1]
+    assert receiver.storage.spool.path(receiver.rows()[1].file_name).is_file()
+
+
 def test_twenty_associations_at_once_complete(start: Callable[..., Receiver]) -> None:
     receiver = start(ListenerSettings(limits=replace(QUICK, idle_s=30, request_s=10)))
 
@@ -222,15 +251,15 @@ def test_a_full_disk_is_answered_and_healed(
     start: Callable[..., Receiver], fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver = started(start, fast)
-    real_write = os.write
+    real_write = os.writev
     is_full = True
 
-    def write(descriptor: int, data: bytes) -> int:
-        if is_full and len(data) > 1000:
+    def write(descriptor: int, parts: tuple[memoryview, ...]) -> int:
+        if is_full and sum(map(len, parts)) > 1000:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real_write(descriptor, data)
+        return real_write(descriptor, parts)
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "writev", write)
     with RawPeer(receiver.port) as peer:
         peer.associate()
         assert peer.store(store_command(), data_set(pixels=bytes(100_000))) == 0xA700

@@ -87,6 +87,11 @@ def find_revisions(connection: Connection, sop_instance_uid: str) -> tuple[Revis
     return tuple(Revision(*row) for row in rows)
 
 
+def find_sha256(connection: Connection, instance_id: int) -> str | None:
+    """Find the hash of an instance's data set; it is known once the file was removed, and perhaps before."""
+    return connection.execute(select(instances.c.sha256).where(instances.c.id == instance_id)).scalar_one_or_none()
+
+
 def record_instance(
     engine: Engine, instance: ReceivedInstance, is_same: Callable[[Revision], bool], at: datetime
 ) -> Recorded:

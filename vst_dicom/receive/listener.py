@@ -3,7 +3,6 @@
 import socket
 import ssl
 import threading
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -20,6 +19,7 @@ from pynetdicom.transport import AddressInformation, RequestHandler, ThreadedAss
 from vst_dicom.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from vst_dicom.receive.association import BoundedAssociation
 from vst_dicom.receive.contexts import prefer_first, supported_contexts
+from vst_dicom.receive.gate import Gate
 from vst_dicom.receive.library import set_up_library
 from vst_dicom.receive.limits import Limits
 from vst_dicom.receive.peers import (
@@ -131,64 +131,6 @@ class Listener:
             gate.wait_for_change(_POLL_S)
 
 
-class _Gate:
-    """Counts what is open."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._changed = threading.Condition()
-        self._addresses: Counter[str] = Counter()
-        self._associations: set[BoundedAssociation] = set()
-        self._admitted: set[BoundedAssociation] = set()
-
-    @property
-    def n_open(self) -> int:
-        return self._addresses.total()
-
-    def enter(self, address: str) -> bool:
-        """Count a connection, if there is room."""
-        with self._changed:
-            full = self.n_open >= self._limits.connections
-            if full or self._addresses[address] >= self._limits.connections_per_address:
-                return False
-            self._addresses[address] += 1
-            return True
-
-    def leave(self, address: str, association: BoundedAssociation | None = None) -> None:
-        """Count a connection no more."""
-        with self._changed:
-            if association is not None:
-                self._associations.discard(association)
-                self._admitted.discard(association)
-            self._addresses[address] -= 1
-            if not self._addresses[address]:
-                del self._addresses[address]
-            self._changed.notify_all()
-
-    def add(self, association: BoundedAssociation) -> None:
-        """Know who uses a connection."""
-        with self._changed:
-            self._associations.add(association)
-
-    def admit(self, association: BoundedAssociation) -> bool:
-        """Count an association that is to be accepted, if there is room."""
-        with self._changed:
-            if len(self._admitted) >= self._limits.associations:
-                return False
-            self._admitted.add(association)
-            return True
-
-    def associations(self) -> list[BoundedAssociation]:
-        """List all, accepted or not."""
-        with self._changed:
-            return list(self._associations)
-
-    def wait_for_change(self, timeout_s: float) -> None:
-        """Wait until a connection ends."""
-        with self._changed:
-            self._changed.wait(timeout_s)
-
-
 class _Server(ThreadedAssociationServer):
     """Accepts connections; nothing that depends on a peer happens in its loop."""
 
@@ -197,7 +139,7 @@ class _Server(ThreadedAssociationServer):
     def __init__(self, settings: ListenerSettings, storage: Storage, on_report: ReportHandler | None) -> None:
         self.settings = settings
         self.storage = storage
-        self.gate = _Gate(settings.limits)
+        self.gate = Gate(settings.limits)
         self.request_queue_size = settings.limits.backlog
         self.tls = ServerContext(settings.tls) if settings.tls is not None else None
         self.on_report = on_report

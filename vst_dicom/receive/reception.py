@@ -7,8 +7,8 @@ from typing import Final
 from vst_dicom.domain.errors import ResourceError, VstDicomError
 from vst_dicom.receive.spool import Incoming
 
-_WATCH_BYTES: Final = 256 << 20
-"""How often the disk is looked at while a data set arrives."""
+_WATCH_BYTES: Final = 64 << 20
+"""How often the disk is looked at, and told to write, while a data set arrives."""
 
 
 class ProtocolError(Exception):
@@ -77,7 +77,7 @@ class Reception:
         self.n_bytes = 0
         self._look_at = min(_WATCH_BYTES, limit_bytes)
 
-    def take(self, data: memoryview) -> None:
+    def take(self, *parts: memoryview) -> None:
         """Take the next bytes of the data set.
 
         Raises
@@ -85,12 +85,12 @@ class Reception:
         ProtocolError
             If the peer sends on for ever.
         """
-        self.n_bytes += len(data)
+        self.n_bytes += sum(map(len, parts))
         if self.n_bytes > self._look_at:
             self._look()
         if self.incoming is not None:
             try:
-                self.incoming.write(data)
+                self.incoming.write(*parts)
             except OSError as error:
                 msg = f"the spool cannot be written ({error.strerror}); send again later"
                 self.refuse(ResourceError(msg))
@@ -119,5 +119,7 @@ class Reception:
             self._look_at = min(self._look_at, self.limit_bytes)
             try:
                 self.watch()
+                if self.incoming is not None:
+                    self.incoming.hand_over()
             except VstDicomError as error:
                 self.refuse(error)

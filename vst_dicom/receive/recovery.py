@@ -9,7 +9,7 @@ from pydicom.filereader import read_file_meta_info
 from vst_dicom.dicom.attributes import read_text, read_uid
 from vst_dicom.domain.errors import DamagedInstanceError, InputError
 from vst_dicom.ledger.instances import Outcome, ReceivedInstance, Revision, record_instance, recorded_file_names
-from vst_dicom.receive.spool import FileLock, find_data_set, is_same_data_set
+from vst_dicom.receive.spool import FileLock, find_data_set
 from vst_dicom.receive.storing import Storage
 from vst_dicom.receive.walk import check_data_set
 
@@ -41,10 +41,10 @@ def _record(storage: Storage, file_name: str, descriptor: int) -> bool:
     path = storage.spool.path(file_name)
 
     def is_same(known: Revision) -> bool:
-        if known.n_bytes != instance.n_bytes or known.file_name == file_name:
-            return known.file_name == file_name
-        with storage.spool.path(known.file_name).open("rb") as other:
-            return is_same_data_set(descriptor, other.fileno(), instance.n_bytes)
+        return known.file_name == file_name or (
+            known.transfer_syntax_uid == instance.transfer_syntax_uid
+            and storage.is_same(known, descriptor, instance.n_bytes)
+        )
 
     try:
         instance = _describe(file_name, path, descriptor)

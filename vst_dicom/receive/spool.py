@@ -9,6 +9,7 @@ Names are random numbers; nothing that a peer sends becomes part of a path.
 """
 
 import fcntl
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ class Incoming:
     def __init__(self, path: Path, header: bytes) -> None:
         self.path = path
         self.data_set_start = len(header)
+        self._handed_over = 0
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,7 +59,7 @@ class Incoming:
             self.discard()
             raise
 
-    def write(self, data: memoryview) -> None:
+    def write(self, *parts: memoryview) -> None:
         """Append to the file.
 
         Raises
@@ -65,9 +67,19 @@ class Incoming:
         OSError
             Such as a full disk.
         """
-        written = os.write(self.descriptor, data)
-        while written < len(data):
-            written += os.write(self.descriptor, data[written:])
+        written = os.writev(self.descriptor, parts)
+        for part in parts:
+            rest = part[written:]
+            written = max(written - len(part), 0)
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+
+    def hand_over(self) -> None:
+        """Let the disk begin with what was written so far, so that little is left when the sender waits for us."""
+        written = os.lseek(self.descriptor, 0, os.SEEK_CUR)
+        if hasattr(os, "posix_fadvise"):  # on Linux this starts to write without waiting, and keeps unwritten pages
+            os.posix_fadvise(self.descriptor, self._handed_over, written - self._handed_over, os.POSIX_FADV_DONTNEED)
+        self._handed_over = written
 
     def keep(self, path: Path) -> None:
         """Bring the bytes to the disk, give the file its name, and bring that to the disk."""
@@ -196,6 +208,15 @@ def find_data_set(descriptor: int) -> int:
     if start[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00" or len(start) != _PREFIX_BYTES + 12:
         raise DamagedInstanceError("the file does not begin with file meta information (PS3.10 7.1)")
     return len(start) + int.from_bytes(start[140:], "little")
+
+
+def hash_data_set(descriptor: int, n_bytes: int) -> str:
+    """SHA-256 of the data set of an open Part 10 file, as lower-case hexadecimal digits."""
+    digest = hashlib.sha256()
+    start = find_data_set(descriptor)
+    for done in range(0, n_bytes, _CHUNK_BYTES):
+        digest.update(os.pread(descriptor, min(_CHUNK_BYTES, n_bytes - done), start + done))
+    return digest.hexdigest()
 
 
 def is_same_data_set(one: int, other: int, n_bytes: int) -> bool:

@@ -17,9 +17,9 @@ from vst_dicom.domain.errors import (
     UnsupportedInstanceError,
     VstDicomError,
 )
-from vst_dicom.ledger.instances import Outcome, ReceivedInstance, Revision, find_revisions, record_instance
+from vst_dicom.ledger.instances import Outcome, ReceivedInstance, Revision, find_revisions, find_sha256, record_instance
 from vst_dicom.receive.reception import Reception, StoreRequest
-from vst_dicom.receive.spool import Incoming, Spool, encode_header, is_same_data_set
+from vst_dicom.receive.spool import Incoming, Spool, encode_header, hash_data_set, is_same_data_set
 from vst_dicom.receive.statuses import SUCCESS, Status, status_of
 from vst_dicom.receive.walk import Identity, check_data_set, is_valid_uid
 
@@ -122,10 +122,8 @@ class Storage:
         """Bring a checked file to the disk and record it; afterwards it is closed."""
 
         def is_same(known: Revision) -> bool:
-            return (
-                known.n_bytes == n_bytes
-                and known.transfer_syntax_uid == request.transfer_syntax_uid
-                and self._holds(known.file_name, incoming, n_bytes)
+            return known.transfer_syntax_uid == request.transfer_syntax_uid and self.is_same(
+                known, incoming.descriptor, n_bytes
             )
 
         with self._answering(), self.engine.connect() as connection:
@@ -164,15 +162,20 @@ class Storage:
         except SQLAlchemyError as error:
             raise ResourceError("the database does not answer; send again later") from error
 
-    def _holds(self, file_name: str, incoming: Incoming, n_bytes: int) -> bool:
-        try:
-            descriptor = os.open(self.spool.path(file_name), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+    def is_same(self, known: Revision, descriptor: int, n_bytes: int) -> bool:
+        """Whether an open file holds the data set of a known revision, whose own file may have been removed."""
+        if known.n_bytes != n_bytes:
             return False
         try:
-            return is_same_data_set(descriptor, incoming.descriptor, n_bytes)
+            other = os.open(self.spool.path(known.file_name), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            with self.engine.connect() as connection:
+                sha256 = find_sha256(connection, known.instance_id)
+            return sha256 is not None and sha256 == hash_data_set(descriptor, n_bytes)
+        try:
+            return is_same_data_set(other, descriptor, n_bytes)
         finally:
-            os.close(descriptor)
+            os.close(other)
 
 
 def _check_command(request: StoreRequest) -> None:

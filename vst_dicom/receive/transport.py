@@ -83,17 +83,24 @@ class PeerSocket(AssociationSocket):
 
     def __init__(self, association: Association, connected: socket.socket, deadline_s: float, bell: Bell) -> None:
         super().__init__(association, client_socket=connected)
-        self.deadline_s = deadline_s
         self.bell = bell
-        self._unread = b""
+        self._unread = memoryview(b"")
         self._is_tls = isinstance(connected, ssl.SSLSocket)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connected.settimeout(None)
-        if not self._is_tls:  # the kernel counts the time over a whole read, without another system call
-            limit = struct.pack("ll", int(deadline_s), int(deadline_s % 1 * 1e6))
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self.deadline_s = 0.0
+        self.set_deadline(deadline_s)
+
+    def set_deadline(self, deadline_s: float) -> None:
+        """Change the time that each read and each write may take."""
+        if deadline_s != self.deadline_s:
+            self.deadline_s = deadline_s
+            if not self._is_tls:  # the kernel counts the time over a whole read, without another system call
+                limit = struct.pack("ll", int(deadline_s), int(deadline_s % 1 * 1e6))
+                connected = self._connected()
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def wait(self, timeout_s: float, *, for_peer: bool = True) -> bool:
         """Wait for the peer or the bell, and say whether the peer has something to read.
@@ -125,10 +132,10 @@ class PeerSocket(AssociationSocket):
 
     def unread(self, data: bytes) -> None:
         """Put bytes back; they are read first."""
-        self._unread = data + self._unread
+        self._unread = memoryview(data + bytes(self._unread))
 
-    def read_ready(self, view: memoryview) -> int:
-        """Read what is there already, without waiting; 0 if nothing is.
+    def read_some(self, view: memoryview, timeout_s: float) -> int:
+        """Read what there is; wait if there is nothing, and give 0 if nothing comes in time.
 
         Raises
         ------
@@ -136,18 +143,14 @@ class PeerSocket(AssociationSocket):
             If the peer has closed the connection.
         """
         if self._unread:
-            n = min(len(view), len(self._unread))
-            view[:n] = self._unread[:n]
-            self._unread = self._unread[n:]
-            return n
+            return self._read_again(view)
         connected = self._connected()
+        self.set_deadline(timeout_s)
+        if self._is_tls:
+            connected.settimeout(timeout_s)
         try:
-            if self._is_tls:
-                connected.settimeout(0)
-                n = connected.recv_into(view)
-            else:
-                n = connected.recv_into(view, len(view), socket.MSG_DONTWAIT)
-        except (BlockingIOError, ssl.SSLWantReadError):
+            n = connected.recv_into(view)
+        except (BlockingIOError, TimeoutError):
             return 0
         if n == 0:
             raise EOFError
@@ -163,31 +166,28 @@ class PeerSocket(AssociationSocket):
         EOFError
             If the peer has closed the connection.
         """
-        done = 0
-        if self._unread:
-            done = self.read_ready(view)
+        done = self._read_again(view)
         connected = self._connected()
-        stop_at = 0.0
+        due = monotonic() + self.deadline_s
         while done < len(view):
-            if self._is_tls or stop_at:  # a plain read fills the view at once, or its time is over
-                now = monotonic()
-                stop_at = stop_at or now + self.deadline_s
-                if now >= stop_at:
-                    raise TimeoutError
-                if self._is_tls:
-                    connected.settimeout(stop_at - now)
+            left_s = due - monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            if self._is_tls:
+                connected.settimeout(left_s)
             try:
-                n = (
-                    connected.recv_into(view[done:])
-                    if self._is_tls
-                    else connected.recv_into(view[done:], len(view) - done, socket.MSG_WAITALL)
-                )
+                n = connected.recv_into(view[done:], 0, 0 if self._is_tls else socket.MSG_WAITALL)
             except BlockingIOError as error:
                 raise TimeoutError from error
             if n == 0:
                 raise EOFError
             done += n
-            stop_at = stop_at or monotonic() + self.deadline_s
+
+    def _read_again(self, view: memoryview) -> int:
+        n = min(len(view), len(self._unread))
+        view[:n] = self._unread[:n]
+        self._unread = self._unread[n:]
+        return n
 
     def send(self, bytestream: bytes) -> None:
         """Send all of it within the deadline, or close the connection."""

@@ -19,6 +19,9 @@ _log = structlog.get_logger()
 _WAIT_S: Final = 0.5
 """How often the timers are looked at while nothing happens."""
 
+_LEAST_S: Final = 0.05
+
+_AWAITING_REQUEST: Final = "Sta2"
 _ESTABLISHED: Final = "Sta6"
 _AWAITING_CLOSE: Final = "Sta13"
 
@@ -144,7 +147,11 @@ class BoundedUpperLayer(DULServiceProvider):
             return False
         if self._fast_path is None:
             self._fast_path = FastPath(
-                self.peer, self.limits.maximum_pdu_bytes, self._has_other_work, self._idle_timer.restart
+                self.peer,
+                self.limits.maximum_pdu_bytes,
+                self.limits.pdu_s,
+                self._has_other_work,
+                self._idle_timer.restart,
             )
         if self._fast_path.move(reception, dimse.reception_context):
             dimse.end_reception()
@@ -156,7 +163,7 @@ class BoundedUpperLayer(DULServiceProvider):
 
     def _read_one(self) -> None:
         head = bytearray(6)
-        self.peer.read_into(memoryview(head))
+        self._read(memoryview(head))
         kind, length = head[0], int.from_bytes(head[2:6])
         longest = {_ASSOCIATE_RQ: self.limits.request_bytes, _P_DATA: self.limits.maximum_pdu_bytes}
         if not 1 <= kind <= 7 or length > longest.get(kind, _OTHER_PDU_BYTES):
@@ -164,10 +171,16 @@ class BoundedUpperLayer(DULServiceProvider):
             raise ProtocolError(msg)
         pdu = bytearray(6 + length)
         pdu[:6] = head
-        self.peer.read_into(memoryview(pdu)[6:])
+        self._read(memoryview(pdu)[6:])
         try:
             decoded, event = self._decode_pdu(pdu)
         except Exception as error:
             raise ProtocolError("a PDU cannot be decoded") from error
         self._recv_pdu.put(decoded)
         self.event_queue.put(event)
+
+    def _read(self, view: memoryview) -> None:
+        """Fill the view; a request for an association has a deadline that began with the connection."""
+        is_request = self.state_machine.current_state == _AWAITING_REQUEST
+        self.peer.set_deadline(max(self.artim_timer.remaining, _LEAST_S) if is_request else self.limits.pdu_s)
+        self.peer.read_into(view)

@@ -27,6 +27,9 @@ _log = structlog.get_logger()
 _LOOK_S: Final = 1.0
 """How often the backlog is counted, at most."""
 
+_RECOVER_S: Final = 3600.0
+"""How often the spool is compared with the database, for files that a failing database left without a row."""
+
 _DRAIN_S: Final = 60.0
 """How long associations may go on after a request to stop."""
 
@@ -72,7 +75,8 @@ def run_receiver(
         _log.info("receiver listens", ae_title=settings.dicom.ae_title, port=listener.port)
         if on_ready is not None:
             on_ready(listener.port)
-        stop.wait()
+        while not stop.wait(_RECOVER_S):
+            recover(storage)
         _log.info("receiver stops", n_connections=listener.n_connections)
         listener.stop(_DRAIN_S)
     finally:
