@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from tests.gateway.server import AE_TITLE, RESULT_OBJECTS, Server, To, received, running_server, study_of
 from tests.peers.certificates import Certificate, make_certificates, needs_openssl
@@ -141,3 +142,12 @@ def test_a_changed_instance_alerts_and_makes_a_second_result_beside_the_first(
     both = [header.SOPInstanceUID for header in received(hospital.results.files(), study)]
     assert len(both) == len(set(both)) == 2 * RESULT_OBJECTS
     assert first < set(both)
+    assert [names(hospital.results, uid, before.key) for uid in both].count(True) == 1  # in the second report
+
+
+def names(peer: DcmtkServer, sop_instance_uid: str, key: str) -> bool:
+    """Whether an object that a peer stored names the job of this key."""
+    (path,) = (
+        path for path in peer.files() if dcmread(path, stop_before_pixels=True).SOPInstanceUID == sop_instance_uid
+    )
+    return key.encode() in path.read_bytes()

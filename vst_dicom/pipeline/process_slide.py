@@ -48,12 +48,15 @@ class Choices:
         Whether earlier results of the same slide may be replaced.
     job_key
         Name of the job that this is done for; enters the key of the result. Empty without a job.
+    predecessor_key
+        Name of the job that had earlier content of the same slide; empty if there was none.
     """
 
     genes: tuple[str, ...] | None = None
     forms: frozenset[ResultForm] = frozenset(ResultForm)
     overwrite: bool = False
     job_key: str = ""
+    predecessor_key: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +137,7 @@ def process_slide(
         usable = ~(quality.blurred | quality.inked)
         warnings = [
             *_origin_warnings(slide),
+            *_history_warnings(choices),
             *_evidence_warnings(expression),
             *warnings,
             *_quality_warnings(usable),
@@ -180,6 +184,12 @@ def _chosen(table: ExpressionTable, choices: Choices) -> ExpressionTable:
 def _origin_warnings(slide: Slide) -> list[str]:
     if read_text(slide.source.header, "ManufacturerModelName") == SIMULATED_MODEL:
         return ["a simulated slide: its maps show that the way works, and nothing about biology"]
+    return []
+
+
+def _history_warnings(choices: Choices) -> list[str]:
+    if choices.predecessor_key:
+        return [f"the slide changed since an earlier result, that of job {choices.predecessor_key}; both are kept"]
     return []
 
 

@@ -213,6 +213,8 @@ def _attempt(
     def note_accepted(sop_instance_uid: str) -> None:
         with database.begin() as connection:
             record_accepted(connection, delivery.id, sop_instance_uid)
+            # before this attempt ends, so that the most urgent of those that wait is next
+            bring_forward(connection, delivery.destination, now)
 
     def new_transaction() -> str:
         uid = derive_uid("storage commitment", delivery.job_key, delivery.destination, str(delivery.attempts))

@@ -60,7 +60,7 @@ class SlideProcessor:
             names = list_job_files(connection, job)
         attempt.report("open", 0, 1)
         predictor = self._predictor(job.bundle)
-        choices = Choices(genes=job.genes, job_key=job.key)
+        choices = Choices(genes=job.genes, job_key=job.key, predecessor_key=job.predecessor_key or "")
         now = job.started_at or job.created_at
         with open_slide([self._settings.spool / name for name in names]) as slide:
             process_slide(slide, predictor, out, choices=choices, now=now, progress=attempt.report)
