@@ -24,22 +24,27 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class TlsSettings(_Section):
     """TLS after BCP 195 (PS3.15 B.12): certificate and key of this side, authorities that vouch for the other."""
 
     certificate: Path
+    """File of this side's certificate, PEM; read again when it changes."""
     private_key: Path
+    """File of its key, PEM."""
     authorities: Path | None = None
+    """File of the authorities that vouch for the other side, PEM."""
     require_peer_certificate: bool = True
+    """Whether the other side must show a certificate."""
 
 
 class AllowedPeer(_Section):
     """A peer that may associate."""
 
     ae_title: AeTitle
+    """Its AE title."""
     addresses: tuple[Network, ...] = ()
     """From where; anywhere if empty."""
 
@@ -48,28 +53,44 @@ class DicomLimits(_Section):
     """What one peer can ask of the listener at most."""
 
     maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 131_072
+    """Largest PDU taken (PS3.8 D.1); larger ones end the association."""
     connections: Annotated[int, Field(ge=1, le=500)] = 64
+    """Connections at once."""
     connections_per_address: Annotated[int, Field(ge=1)] = 32
+    """Connections at once from one address."""
     associations: Annotated[int, Field(ge=1)] = 32
+    """Associations at once; more are rejected for now (PS3.8 9.3.4)."""
     backlog: Annotated[int, Field(ge=1)] = 256
+    """Connections that may wait to be accepted."""
     handshake_s: Seconds = 5.0
+    """Time for the TLS handshake."""
     request_s: Seconds = 10.0
+    """Time from the connection to a complete A-ASSOCIATE-RQ."""
     idle_s: Seconds = 60.0
+    """Silence after which an association ends."""
     pdu_base_s: Seconds = 5.0
+    """Time for one PDU: this,"""
     pdu_bytes_per_s: Annotated[int, Field(ge=1)] = 65_536
+    """and its length at this speed."""
     instance_bytes: Annotated[int, Field(ge=1)] = 20 << 30
+    """Largest instance; larger ones are refused (0xA700)."""
     association_bytes: Annotated[int, Field(ge=1)] = 200 << 30
+    """Most that one association may bring."""
 
 
 class DicomSettings(_Section):
     """The DICOM listener."""
 
     ae_title: AeTitle = "VST_DICOM"
+    """AE title of this server."""
     host: str = "127.0.0.1"
+    """Address to listen at; 0.0.0.0 for every network of the machine."""
     port: Port = 11112
+    """TCP port."""
     allowed_peers: tuple[AllowedPeer, ...] = ()
     """Who may associate; anyone that reaches the port if empty."""
     require_called_ae_title: bool = True
+    """Whether peers must call this AE title."""
     tls: TlsSettings | None = None
     limits: DicomLimits = DicomLimits()
 
@@ -78,6 +99,7 @@ class StorageSettings(_Section):
     """What lies on disk."""
 
     reserve_bytes: Annotated[int, Field(ge=0)] = 20 << 30
+    """Free disk space that is kept, in bytes, and"""
     reserve_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Instances are refused (0xA700) when less than the greater of both is free."""
     most_waiting_slides: Annotated[int, Field(ge=1)] = 2000
@@ -90,33 +112,44 @@ class StudySettings(_Section):
     """When a slide counts as whole, and by which rules it is processed."""
 
     quiet_s: Annotated[float, Field(ge=0)] = 30.0
+    """How long nothing more of a slide must come before it starts."""
     rules: Path | None = None
+    """File of rules, see docs/rules.md; every H&E slide goes to every destination without one."""
 
 
 class PredictSettings(_Section):
     """How slides are processed."""
 
     bundle: str = "her2st-lite"
+    """Id or folder of the model bundle."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What computes; auto takes the GPU where there is one."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Tiles computed together."""
     most_attempts: Annotated[int, Field(ge=1, le=20)] = 5
+    """How often a slide is tried before it waits for a person."""
 
 
 class Destination(_Section):
     """Where results go: a DICOM peer by C-STORE, or a DICOMweb server by STOW-RS."""
 
     ae_title: AeTitle | None = None
+    """AE title of the peer."""
     host: str = ""
+    """Its address."""
     port: Port = 104
+    """Its TCP port."""
     url: str = ""
     """Base address of a DICOMweb server; then no AE title is needed."""
     tls: TlsSettings | None = None
     storage_commitment: bool = False
+    """Ask the peer to take responsibility (PS3.4 J) before copies are removed."""
     notify_availability: bool = False
     """Send Instance Availability Notification (PS3.4 R)."""
     query_url: str = ""
     """DICOMweb server to ask (QIDO-RS) whether every instance arrived."""
     timeout_s: Seconds = 60.0
+    """How long to wait for a connection, an answer, and any progress."""
 
     @model_validator(mode="after")
     def _has_one_way(self) -> Self:
@@ -133,9 +166,13 @@ class DeliverySettings(_Section):
     """How long results are tried."""
 
     first_retry_s: Seconds = 30.0
+    """Wait after the first failure; it doubles with each,"""
     longest_retry_s: Seconds = 3600.0
+    """up to this."""
     give_up_after: timedelta = timedelta(days=7)
+    """After so long a delivery waits for a person."""
     commitment_timeout_s: Seconds = 3600.0
+    """How long to wait for an answer to storage commitment before asking again."""
     reply_to_sender: bool = False
     """Also send results to the AE that sent the slide, where it is among the destinations' addresses."""
 
@@ -170,9 +207,16 @@ class ServeSettings(_Section):
 class Settings(BaseSettings):
     """Everything that can be set; unknown names are refused."""
 
-    model_config = SettingsConfigDict(env_prefix="VST_DICOM_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="VST_DICOM_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
 
     data_dir: Path = Path("vst-data")
+    """Folder of everything that the server keeps."""
     database_url: str = ""
     """SQLite in the data folder if empty."""
     dicom: DicomSettings = DicomSettings()

@@ -33,6 +33,17 @@ def show(config: Config = None) -> None:
 
 
 @app.command()
+def example() -> None:
+    """Print a settings file with every setting, its default and what it means.
+
+    Example: vst-dicom config example > vst-dicom.toml
+    """
+    from vst_dicom.runtime.settings_file import document_settings
+
+    typer.echo(document_settings(), nl=False)
+
+
+@app.command()
 def check(
     config: Config = None,
     rules: Annotated[Path | None, typer.Option(metavar="FILE", help="Try these rules instead of those set.")] = None,
