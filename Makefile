@@ -39,7 +39,7 @@ demo: setup
 	@$(BIN)/vst-dicom demo $(ARGS)
 
 test: setup-dev
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: setup-dev
 	@$(BIN)/ruff format --check .

@@ -11,7 +11,7 @@ from tests.postgresql import needs_postgresql
 _WHOLE = bool(os.environ.get("VST_DICOM_WHOLE_CHAOS"))
 """Set in CI: 30 studies and 30 kills on each database; elsewhere a fifth of that."""
 
-_STUDIES, _KILLS, _LIMIT_S = (30, 30, 900) if _WHOLE else (6, 9, 180)
+_STUDIES, _KILLS, _LIMIT_S = (30, 30, 1500) if _WHOLE else (6, 9, 600)
 
 PLANS = [
     pytest.param("sqlite", Plan(_STUDIES, _KILLS, seed=31, limit_s=_LIMIT_S, mean_pause_s=2.0), id="sqlite"),

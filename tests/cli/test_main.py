@@ -33,7 +33,7 @@ def vst_dicom(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Com
     environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
     return subprocess.run(
         [sys.executable, "-m", "vst_dicom", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=120, cwd=cwd or root, env=environment,
+        capture_output=True, text=True, check=False, timeout=400, cwd=cwd or root, env=environment,
     )  # fmt: skip
 
 
@@ -47,7 +47,30 @@ def test_help_loads_no_heavy_library() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "predict", "import", "simulate slide", "train", "evaluate", "bundle list", "bundle show", "bundle verify"],
+    [
+        "demo",
+        "predict",
+        "import",
+        "simulate slide",
+        "train",
+        "evaluate",
+        "bundle list",
+        "bundle show",
+        "bundle verify",
+        "serve",
+        "send",
+        "doctor",
+        "studies list",
+        "studies show",
+        "studies run-now",
+        "jobs list",
+        "jobs show",
+        "jobs retry",
+        "jobs cancel",
+        "config show",
+        "config check",
+        "config example",
+    ],  # fmt: skip
 )
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     shown = vst_dicom(*command.split(), "--help")

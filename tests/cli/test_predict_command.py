@@ -97,10 +97,11 @@ def test_the_label_is_never_decoded(simulated: Path, tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stderr
 
 
-def test_demo_paints_and_predicts_your_slide_too(simulated: Path, tmp_path: Path) -> None:
+def test_the_demo_brings_your_slide_through_a_pacs_and_back(simulated: Path, tmp_path: Path) -> None:
     shown = vst_dicom("demo", "--once", "--slide", simulated / "slide", "--out", tmp_path / "result")
 
     assert shown.returncode == 0, shown.stderr
-    (picture,) = (tmp_path / "result").glob("*/overview.png")
+    (picture,) = (tmp_path / "result").rglob("overview.png")
     assert str(picture) in "".join(shown.stdout.split())
     assert "For Research Use Only" in shown.stdout
+    assert "4 objects (ANN, OT, SEG, SR)" in shown.stdout
