@@ -33,8 +33,13 @@ def vst_dicom(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Com
     environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
     return subprocess.run(
         [sys.executable, "-m", "vst_dicom", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=400, cwd=cwd or root, env=environment,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+        cwd=cwd or root,
+        env=environment,
+    )
 
 
 def test_help_loads_no_heavy_library() -> None:
@@ -45,33 +50,14 @@ def test_help_loads_no_heavy_library() -> None:
     assert loaded.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "demo",
-        "predict",
-        "import",
-        "simulate slide",
-        "train",
-        "evaluate",
-        "bundle list",
-        "bundle show",
-        "bundle verify",
-        "serve",
-        "send",
-        "doctor",
-        "studies list",
-        "studies show",
-        "studies run-now",
-        "jobs list",
-        "jobs show",
-        "jobs retry",
-        "jobs cancel",
-        "config show",
-        "config check",
-        "config example",
-    ],  # fmt: skip
-)
+COMMANDS = """
+demo, predict, import, simulate slide, train, evaluate, bundle list, bundle show, bundle verify, serve, send, doctor,
+studies list, studies show, studies run-now, jobs list, jobs show, jobs retry, jobs cancel, config show, config check,
+config example
+"""
+
+
+@pytest.mark.parametrize("command", [command.strip() for command in COMMANDS.split(",")])
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     shown = vst_dicom(*command.split(), "--help")
 
