@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pynetdicom import _config
 
 from tests.postgresql import empty_database, make_database, needs_postgresql, running_postgresql
 
@@ -20,3 +21,13 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url: str = request.getfixturevalue("postgresql_database")
     empty_database(url)
     return url
+
+
+@pytest.fixture(autouse=True, scope="module")
+def pynetdicom_as_it_was() -> Iterator[None]:
+    """Put back what a module's tests set for the whole process: a listener changes how every acceptor in it works."""
+    names = [name for name in vars(_config) if name.isupper()]
+    before = {name: getattr(_config, name) for name in names}
+    yield
+    for name, value in before.items():
+        setattr(_config, name, value)
