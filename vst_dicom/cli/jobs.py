@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vst_dicom.cli.ledger import AsJson, Config
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.ledger.states import JOB_TRANSITIONS, JobState
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="List, show, retry and cancel jobs.")
 
-Config = Annotated[
-    Path | None, typer.Option("--config", envvar="VST_DICOM_CONFIG", metavar="FILE", help="Settings of the server.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Keys = Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Keys, or how they start.")]
 
 _RETRYABLE = tuple(

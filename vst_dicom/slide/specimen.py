@@ -5,6 +5,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from vst_dicom.dicom.codes import Code
 from vst_dicom.slide.pyramid import PyramidPlan
 
 HE_STAINS: Final = (
@@ -25,9 +26,7 @@ _MICROSCOPE_SLIDE: Final = ("433466003", "SCT", "Microscope slide")
 
 def code_item(value: str, scheme: str, meaning: str) -> Dataset:
     """One item of a code sequence (PS3.3 8.8)."""
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
-    return item
+    return Code(value, scheme, meaning).to_item()
 
 
 def add_specimen(dataset: Dataset, plan: PyramidPlan) -> None:
