@@ -23,6 +23,13 @@ class Script:
         self.pieces = [piece for piece in pieces if piece]
         self.closes = closes
         self.put_back = b""
+        self.expected = 1
+        self.missing = 0
+
+    def expect(self, least_bytes: int) -> None:
+        self.expected = least_bytes
+        if least_bytes > 1:
+            self.missing = max(self.missing, least_bytes - sum(map(len, self.pieces)))
 
     def read_some(self, view: memoryview, timeout_s: float) -> int:
         if not self.pieces:
@@ -87,6 +94,8 @@ def test_any_fragments_in_any_pieces_arrive_whole_and_what_follows_is_put_back(
     assert sink.data == b"".join(fragments)
     assert script.put_back + b"".join(script.pieces) == after
     assert reception.n_bytes == len(sink.data)
+    assert script.missing == 0, "a read waited for more than the peer will send"
+    assert script.expected == 1
 
 
 @given(st.lists(st.integers(0, 2000), max_size=10), st.integers(0, 6))

@@ -1,8 +1,9 @@
 """Data set fragments from the socket to the file by one buffer, past decoding, queues and state machine.
 
 Only P-DATA-TF PDUs of the plain form pass, with one data set fragment of the message that is open (PS3.8 9.3.5 and
-E.2). Whatever else arrives is put back, and pynetdicom reads it in the ordinary way. A read takes as much as there
-is, whatever PDUs that covers, and one write takes all fragments among it: few system calls, no copy.
+E.2). Whatever else arrives is put back, and pynetdicom reads it in the ordinary way. A read waits for the rest of the
+PDU that is open and takes as much as there is, whatever PDUs that covers; one write takes all fragments among it: few
+system calls, no copy.
 """
 
 import struct
@@ -17,7 +18,10 @@ _HEAD: Final = struct.Struct(">BxIIBB")
 """PDU type, reserved, PDU length, item length, presentation context, message control header."""
 
 _P_DATA: Final = 4
-_LEAST_PDU_BYTES: Final = 6
+_PDU_HEAD_BYTES: Final = 6
+_LEAST_PDU_BYTES: Final = 10
+"""A-ABORT and A-RELEASE-RQ (PS3.8 9.3.6, 9.3.8): the shortest that may follow."""
+
 _BUFFER_BYTES: Final = 512 << 10
 _MOST_FRAGMENTS: Final = 512
 """In one write; systems take about a thousand."""
@@ -80,23 +84,32 @@ class FastPath:
         ProtocolError
             If the data set does not end.
         """
-        while not self.is_wanted_elsewhere():
-            n = self.peer.read_some(self._buffer[self._n_kept :], _WAIT_S)
-            if self._due is not None and monotonic() > self._due:
-                raise TimeoutError
-            if n == 0:
-                if self._due is None:
-                    return False
-                continue
-            stop = self._n_kept + n
-            position, ends = self._take(reception, context_id, stop)
-            if ends is not None:
-                self._n_kept, self._due = 0, None
-                self.peer.unread(bytes(self._buffer[position:stop]))
-                return ends
-            self._n_kept = stop - position
-            self._buffer[: self._n_kept] = self._buffer[position:stop]
-        return False
+        try:
+            while not self.is_wanted_elsewhere():
+                self.peer.expect(self._least_bytes())
+                n = self.peer.read_some(self._buffer[self._n_kept :], _WAIT_S)
+                if self._due is not None and monotonic() > self._due:
+                    raise TimeoutError
+                if n == 0:
+                    if self._due is None:
+                        return False
+                    continue
+                stop = self._n_kept + n
+                position, ends = self._take(reception, context_id, stop)
+                if ends is not None:
+                    self._n_kept, self._due = 0, None
+                    self.peer.unread(bytes(self._buffer[position:stop]))
+                    return ends
+                self._n_kept = stop - position
+                self._buffer[: self._n_kept] = self._buffer[position:stop]
+            return False
+        finally:
+            self.peer.expect(1)
+
+    def _least_bytes(self) -> int:
+        """Count what surely comes: the rest of the fragment, and a PDU after one that is not the last."""
+        following = 0 if self._is_last else _LEAST_PDU_BYTES
+        return max(self._n_left + following - self._n_kept, 1)
 
     def _take(self, reception: Reception, context_id: int, stop: int) -> tuple[int, bool | None]:
         """Take all fragments up to `stop`.
@@ -145,8 +158,8 @@ class FastPath:
         n = stop - position
         if n >= _HEAD.size or (n and self._buffer[position] != _P_DATA):
             return True
-        length = int.from_bytes(self._buffer[position + 2 : position + _LEAST_PDU_BYTES])
-        return n >= _LEAST_PDU_BYTES and length < _HEAD.size - _LEAST_PDU_BYTES
+        length = int.from_bytes(self._buffer[position + 2 : position + _PDU_HEAD_BYTES])
+        return n >= _PDU_HEAD_BYTES and length < _HEAD.size - _PDU_HEAD_BYTES
 
     def _read_head(self, position: int, stop: int, context_id: int) -> int | None:
         """Give the length of the fragment; None if this PDU goes the ordinary way."""

@@ -85,6 +85,7 @@ class PeerSocket(AssociationSocket):
         super().__init__(association, client_socket=connected)
         self.bell = bell
         self._unread = memoryview(b"")
+        self._least_bytes = 1
         self._is_tls = isinstance(connected, ssl.SSLSocket)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -133,6 +134,16 @@ class PeerSocket(AssociationSocket):
     def unread(self, data: bytes) -> None:
         """Put bytes back; they are read first."""
         self._unread = memoryview(data + bytes(self._unread))
+
+    def expect(self, least_bytes: int) -> None:
+        """Let reads, and `wait`, last until so many bytes came or the time is over; 1 is as usual.
+
+        Without effect over TLS, where a read gives one record at a time.
+        """
+        if least_bytes != self._least_bytes and not self._is_tls:
+            self._least_bytes = least_bytes
+            with contextlib.suppress(OSError):  # of a closed connection, which the next read reports
+                self._connected().setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least_bytes)
 
     def read_some(self, view: memoryview, timeout_s: float) -> int:
         """Read what there is; wait if there is nothing, and give 0 if nothing comes in time.
