@@ -78,7 +78,7 @@ def _model(manifest: Manifest) -> str:
     encoder, head = manifest.encoder, manifest.head
     tile_um = encoder.tile_px * encoder.spacing_um
     return f"""## Model
-- Encoder: {encoder.name}, frozen, never trained on tissue ({encoder.source}; {encoder.license}).
+- Encoder: {encoder.name}, frozen ({encoder.source}). Licence {encoder.license_text}.
 - Input: tiles of {tile_um:g} µm, {encoder.tile_px} px at {encoder.spacing_um:g} µm. Beside the tile's own features the
   head reads the mean over the tissue tiles of its 3 × 3 neighborhood, {3 * tile_um:g} µm.
 - Head: {head.n_components} principal components, ridge regression with intercept (penalty {head.alpha:g}), reduced to

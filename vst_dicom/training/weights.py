@@ -8,7 +8,7 @@ from typing import Final
 import safetensors.torch
 from torch import Tensor
 
-from vst_dicom.domain.errors import MissingInputError
+from vst_dicom.domain.errors import BundleError, MissingInputError
 from vst_dicom.predict.bundle import Bundle, load_bundle
 from vst_dicom.predict.encoders import EFFICIENTNET_LITE0, build_encoder
 from vst_dicom.predict.engine import Device, TorchEngine
@@ -16,6 +16,8 @@ from vst_dicom.predict.manifest import Encoder
 from vst_dicom.predict.presets import Preset, find_preset
 from vst_dicom.predict.published_names import rename
 from vst_dicom.predict.weights_file import parse_tensors, pickle_refusal, read_tensors
+from vst_dicom.tiles.grid import TILE_UM
+from vst_dicom.tiles.sampler import TILE_PX
 from vst_dicom.training.encoder_folder import WEIGHTS_FILE, read_description, shard_names
 
 _ADVICE: Final = "take the file that belongs to this encoder, or name another with --preset"
@@ -90,6 +92,7 @@ def read_weights(path: Path | None = None, preset: str | None = None) -> Encoder
         return weights_of(load_bundle())
     if known is None:
         spec = read_description(path) if path.is_dir() else EFFICIENTNET_LITE0
+        _check_tiles(spec)
         return EncoderWeights(_read(path), spec)
     content = _read(path)
     return EncoderWeights(content, _complete(known, content) if known.from_file else known.encoder)
@@ -98,6 +101,16 @@ def read_weights(path: Path | None = None, preset: str | None = None) -> Encoder
 def weights_of(bundle: Bundle) -> EncoderWeights:
     """Weights of a loaded bundle."""
     return EncoderWeights(bundle.encoder_file.read_bytes(), bundle.manifest.encoder)
+
+
+def _check_tiles(spec: Encoder) -> None:
+    """Refuse an encoder that wants other tiles than are sampled."""
+    if (spec.tile_px, spec.spacing_um) != (TILE_PX, TILE_UM / TILE_PX):
+        msg = (
+            f"encoder {spec.name!r} wants tiles of {spec.tile_px} px at {spec.spacing_um:g} µm; this version samples "
+            f"{TILE_PX} px at {TILE_UM / TILE_PX:g} µm: describe it so, positions are resampled"
+        )
+        raise BundleError(msg)
 
 
 def _read(path: Path) -> bytes:
