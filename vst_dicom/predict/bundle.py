@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.result import BundleIdentity
+from vst_dicom.domain.signature import PanelSignature
 from vst_dicom.predict.head import Head, parse_head
 from vst_dicom.predict.manifest import (
     CARD_FILE,
@@ -85,6 +86,12 @@ class Bundle:
     def genes(self) -> tuple[PanelGene, ...]:
         """The whole panel in the order of the head's columns, hidden genes included."""
         return tuple(entry.to_panel_gene() for entry in self.manifest.genes)
+
+    @cached_property
+    def signatures(self) -> tuple[PanelSignature, ...]:
+        """All signatures that were judged when it was fitted, those that are not shown included."""
+        panel = {entry.symbol: entry for entry in self.manifest.genes}
+        return tuple(entry.to_panel_signature(panel) for entry in self.manifest.signatures)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Every object refuses keys that it does not know, so that a bundle of a later for
 by name instead of half understood.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Final, Literal, Self
 
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.expression import Gene, GeneStatus, PanelGene
+from vst_dicom.domain.signature import PanelSignature, ScoredGene, Scoring
 
 ENCODER_FILE: Final = "encoder.safetensors"
 HEAD_FILE: Final = "head.safetensors"
@@ -139,6 +141,57 @@ class GeneEntry(_Part):
         )
 
 
+class SignatureGene(_Part):
+    """A gene of a signature that the panel shows; its mean and standard deviation are those of the panel."""
+
+    symbol: Text
+    weight: float
+
+
+class SignatureEntry(_Part):
+    """A signature with the held-out evidence of its score, see `vst_dicom.domain.signature.PanelSignature`."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    name: Text
+    scoring: Scoring
+    citation: Text
+    note: Annotated[str, StringConstraints(max_length=2000)]
+    n_genes: Annotated[int, Field(ge=1)]
+    """Genes of the published list."""
+    genes: tuple[SignatureGene, ...]
+    """Those that the panel shows."""
+    status: GeneStatus
+    reason: Text
+    held_out_r: Correlation | None
+    held_out_interval: tuple[Correlation, Correlation] | None
+    held_out_unit: Literal["patient", "section"] | None
+    n_held_out: Annotated[int, Field(ge=0)]
+    depth_adjusted_r: Correlation | None
+
+    def to_panel_signature(self, panel: Mapping[str, GeneEntry]) -> PanelSignature:
+        """As the rest of the product knows it; `panel` holds the genes by symbol."""
+        return PanelSignature(
+            signature_id=self.id,
+            name=self.name,
+            scoring=self.scoring,
+            citation=self.citation,
+            note=self.note,
+            n_genes=self.n_genes,
+            genes=tuple(
+                ScoredGene(Gene(own.symbol, entry.hgnc), own.weight, entry.mean, entry.sd)
+                for own in self.genes
+                for entry in (panel[own.symbol],)
+            ),
+            status=self.status,
+            reason=self.reason,
+            held_out_r=self.held_out_r,
+            held_out_interval=self.held_out_interval,
+            held_out_unit=self.held_out_unit,
+            n_held_out=self.n_held_out,
+            depth_adjusted_r=self.depth_adjusted_r,
+        )
+
+
 class TrainingCohort(_Part):
     """Data that the head was fitted on, with the right to use it."""
 
@@ -206,6 +259,7 @@ class Manifest(_Part):
     head: HeadForm
     target: Target
     genes: Annotated[tuple[GeneEntry, ...], Field(min_length=1, max_length=100_000)]
+    signatures: tuple[SignatureEntry, ...] = ()
     training: Training
     scope: Scope
     provenance: Provenance
@@ -224,6 +278,12 @@ class Manifest(_Part):
         symbols = [entry.symbol for entry in self.genes]
         if len(set(symbols)) < len(symbols):
             raise ValueError("genes: a symbol occurs twice")
+        usable = {entry.symbol for entry in self.genes if entry.status is not GeneStatus.HIDDEN and entry.sd > 0}
+        for signature in self.signatures:
+            foreign = {gene.symbol for gene in signature.genes} - usable
+            if foreign or (signature.status is not GeneStatus.HIDDEN and not signature.genes):
+                msg = f"signatures: {signature.id} is made of genes that the bundle does not show"
+                raise ValueError(msg)
         finest, coarsest = self.encoder.spacing_um_range
         if not finest <= self.encoder.spacing_um <= coarsest:
             raise ValueError("encoder: spacing_um_range does not hold spacing_um")
