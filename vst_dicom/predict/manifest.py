@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.expression import Gene, GeneStatus, PanelGene
@@ -33,6 +33,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _growing_from_one(sides: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse sides that do not grow, or leave the tile itself out."""
+    if sides[0] != 1 or list(sides) != sorted(set(sides)):
+        raise ValueError("sides must begin with 1 and grow")
+    return sides
+
+
 class Encoder(_Part):
     """The frozen network, and the pixels that it wants."""
 
@@ -46,8 +53,8 @@ class Encoder(_Part):
     """Finest and coarsest pixel spacing of a slide that may be given to it."""
     mean: Rgb
     std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
-    context: tuple[Literal[1], Literal[3]]
-    """Sides, in tiles, of the fields whose mean features the head reads: the tile itself and its 3 × 3 neighborhood."""
+    context: Annotated[tuple[Literal[1, 3, 5], ...], Field(min_length=1), AfterValidator(_growing_from_one)]
+    """Sides, in tiles, of the squares whose mean features the head reads: 1, the tile itself, then wider ones."""
     precision: Literal["fp32"]
     """Arithmetic in which the features of the training spots were computed."""
 
@@ -59,8 +66,8 @@ class ReferenceEmbedding(_Part):
     cos_min: Annotated[float, Field(gt=0, le=1)]
 
 
-class HeadForm(_Part):
-    """What turns features into expression."""
+class RidgeForm(_Part):
+    """Principal components and ridge regression of all genes at once."""
 
     type: Literal["pca+ridge"]
     n_components: Annotated[int, Field(ge=1, le=65536)]
@@ -69,6 +76,24 @@ class HeadForm(_Part):
     rank: Annotated[int, Field(ge=1)]
     """Number of programs, independent patterns over the tissue, from which all genes are mixed."""
     intercept: Literal[True]
+    n_members: Annotated[int, Field(ge=0, le=100)] = 0
+    """Members fitted on resampled spots; 0 for a head that cannot say how sure it is."""
+
+
+class MlpForm(_Part):
+    """Principal components and small networks with one hidden layer, whose mean is the answer."""
+
+    type: Literal["pca+mlp"]
+    n_components: Annotated[int, Field(ge=1, le=65536)]
+    n_hidden: Annotated[int, Field(ge=1, le=65536)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    n_epochs: Annotated[int, Field(ge=1)]
+    likelihood: Literal["gaussian"]
+    n_members: Annotated[int, Field(ge=1, le=100)]
+
+
+HeadForm = Annotated[RidgeForm | MlpForm, Field(discriminator="type")]
+"""What turns features into expression."""
 
 
 class Target(_Part):
