@@ -5,10 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from tests.results import make_gene
+from tests.results import BUNDLE, CREATED, full_grid, good_quality, make_gene
 from vst_dicom.domain.expression import ExpressionTable, Gene, GeneStatus
+from vst_dicom.domain.result import SlideResult
 from vst_dicom.domain.signature import PanelSignature, ScoredGene, Scoring, Signature
 from vst_dicom.maps.signatures import read_signatures, score_signatures
+from vst_dicom.maps.summary import RunFacts, summarize
 
 N_GENES = {
     "t-cell-inflamed": 18,
@@ -164,3 +166,17 @@ def test_a_hidden_signature_has_no_values() -> None:
 
     assert score.values is None
     assert score.signature.coverage == "2 of 3 genes usable"
+
+
+def test_the_summary_says_what_is_usable_and_why_not() -> None:
+    scores = score_signatures([panel_signature(GeneStatus.EXPLORATORY), panel_signature(GeneStatus.HIDDEN)], table())
+    grid = full_grid(1, 2)
+    result = SlideResult("k", CREATED, grid, good_quality(2), table(), (), BUNDLE, {}, (), signatures=scores)
+
+    shown, hidden = summarize(result, [], RunFacts({}, "cpu", "torch", {}, {}, []))["signatures"]
+
+    assert (shown["shown"], shown["coverage"], shown["genes"]) == (True, "2 of 3 genes usable", ["B", "A"])
+    assert (shown["mean"], shown["p95"]) == (0.0, 0.0)
+    assert shown["unit"] == "standard deviations of the training cohort"
+    assert (hidden["shown"], hidden["mean"], hidden["reason"]) == (False, None, "because")
+    assert json.dumps(hidden)
