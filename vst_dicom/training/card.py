@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
-from vst_dicom.predict.manifest import GeneEntry, Manifest
+from vst_dicom.predict.manifest import Encoder, GeneEntry, HeadForm, Manifest, RidgeForm
 from vst_dicom.training.evaluate import BASELINES, Protocol
 from vst_dicom.training.evidence import Row
 from vst_dicom.training.fit import RECIPE_NOTE
@@ -79,14 +79,35 @@ def _model(manifest: Manifest) -> str:
     tile_um = encoder.tile_px * encoder.spacing_um
     return f"""## Model
 - Encoder: {encoder.name}, frozen, never trained on tissue ({encoder.source}; {encoder.license}).
-- Input: tiles of {tile_um:g} µm, {encoder.tile_px} px at {encoder.spacing_um:g} µm. Beside the tile's own features the
-  head reads the mean over the tissue tiles of its 3 × 3 neighborhood, {3 * tile_um:g} µm.
-- Head: {head.n_components} principal components, ridge regression with intercept (penalty {head.alpha:g}), reduced to
-  {head.rank} programs. All {len(manifest.genes)} genes are mixed from these {head.rank} patterns, so many maps look
-  alike; likeness of two maps is no evidence that two genes go together.
-- Features and expression were centered within each section before the fit. Penalty and number of programs were chosen
+- Input: tiles of {tile_um:g} µm, {encoder.tile_px} px at {encoder.spacing_um:g} µm. {_context(encoder)}
+- {_head(head, len(manifest.genes))}
+- Features and expression were centered within each section before the fit. What is left open by the recipe was chosen
   by leaving out training sections in turn, never by tested tissue.
 - {RECIPE_NOTE}"""
+
+
+def _context(encoder: Encoder) -> str:
+    """Say which neighborhoods the head reads."""
+    tile_um = encoder.tile_px * encoder.spacing_um
+    squares = [f"{side} × {side} tiles, {side * tile_um:g} µm" for side in encoder.context if side > 1]
+    if not squares:
+        return "The head reads the tile alone."
+    return f"Beside the tile's own features the head reads means over the tissue tiles around it: {'; '.join(squares)}."
+
+
+def _head(head: HeadForm, n_genes: int) -> str:
+    """Say what turns features into expression."""
+    if isinstance(head, RidgeForm):
+        return (
+            f"Head: {head.n_components} principal components, ridge regression with intercept (penalty "
+            f"{head.alpha:g}), reduced to {head.rank} programs. All {n_genes} genes are mixed from these {head.rank} "
+            "patterns, so many maps look alike; likeness of two maps is no evidence that two genes go together."
+        )
+    return (
+        f"Head: {head.n_components} principal components, {head.n_members} networks with one hidden layer of "
+        f"{head.n_hidden} values, fitted by Gaussian likelihood, averaged. All {n_genes} genes are mixed from these "
+        "hidden values; likeness of two maps is no evidence that two genes go together."
+    )
 
 
 def _figures(rows: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import InputError
-from vst_dicom.predict.head import RidgeHead
+from vst_dicom.predict.head import Head
 from vst_dicom.training.baselines import regress
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Choice, Recipe, fit_head
@@ -176,7 +176,7 @@ def score_section(
     )
 
 
-def score_head(head: RidgeHead, sections: Sequence[SectionSpots]) -> list[tuple[str, float, float]]:
+def score_head(head: Head, sections: Sequence[SectionSpots]) -> list[tuple[str, float, float]]:
     """Score a head as it is: section, mean Pearson and mean depth-adjusted Pearson over the panel.
 
     The caller makes sure that the head was not fitted on these sections.

@@ -212,7 +212,7 @@ def describe_places(
     batches = sample_tiles(source, tiles, tile_size, batch_size=engine.batch_size)
     embeddings = engine.embed(observed(batches), len(tiles), progress)[tile_of]
     cells = _STEPS[step] + np.column_stack([np.ones(len(place)), 4 * place + 1])
-    with_neighbors = with_context(embeddings, cells.astype(np.int32))
+    with_neighbors = with_context(embeddings, cells.astype(np.int32), context=(1, 3))
     return with_neighbors[step == _CENTER], plain_of_tile[tile_of[step == _CENTER]]
 
 

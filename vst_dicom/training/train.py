@@ -18,14 +18,13 @@ from vst_dicom.domain.wording import RESEARCH_USE_ONLY
 from vst_dicom.files import refuse_existing, whole_folder
 from vst_dicom.predict.bundle import MANIFEST_FILE, load_bundle
 from vst_dicom.predict.engine import TorchEngine
-from vst_dicom.predict.head import RidgeHead
+from vst_dicom.predict.head import Head
 from vst_dicom.predict.manifest import (
     CARD_FILE,
     ENCODER_FILE,
     EVIDENCE_FILE,
     HEAD_FILE,
     GeneEntry,
-    HeadForm,
     Manifest,
     Provenance,
     ReferenceEmbedding,
@@ -40,7 +39,7 @@ from vst_dicom.training.cohort import Cohort
 from vst_dicom.training.evaluate import FoldScore
 from vst_dicom.training.evidence import as_json, summarize
 from vst_dicom.training.features import SectionSpots
-from vst_dicom.training.fit import Recipe, fit_head
+from vst_dicom.training.fit import Recipe, fit_head, form_of
 from vst_dicom.training.gate import GeneEvidence, judge
 from vst_dicom.training.weights import EncoderWeights
 
@@ -127,7 +126,7 @@ def build_bundle(
     """
     refuse_existing(out)
     train = [section for section in sections if section.patient in cohort.fitted_patients]
-    head, choice = fit_head(train, recipe)
+    head, choice = fit_head(train, recipe, seed)
     verdicts = judge(scores, cohort.fitted_patients, seed)
     rows = summarize(scores)
     tile = reference_tile(weights.spec.tile_px)
@@ -147,9 +146,7 @@ def build_bundle(
         intended_use=RESEARCH_USE_ONLY,
         encoder=weights.spec,
         reference_embedding=ReferenceEmbedding(tile_sha256=tile_sha256(tile), cos_min=0.999),
-        head=HeadForm(
-            type="pca+ridge", n_components=len(head.components), alpha=choice.alpha, rank=choice.rank, intercept=True
-        ),
+        head=form_of(head, choice),
         target=Target(
             quantity="relative mRNA expression",
             unit="ln(1+CP10k)",
@@ -219,15 +216,8 @@ def _gene_entries(
     )
 
 
-def _head_tensors(head: RidgeHead, reference: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    tensors = {
-        "mean": head.mean,
-        "components": head.components,
-        "coefficients": head.coefficients,
-        "intercept": head.intercept,
-        "reference_embedding": reference,
-    }
-    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+def _head_tensors(head: Head, reference: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    return {**head.tensors(), "reference_embedding": np.ascontiguousarray(reference)}
 
 
 def _json_bytes(value: object) -> bytes:
