@@ -17,8 +17,8 @@ from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.files import whole_file
 from vst_dicom.simulate.label import draw_label
 from vst_dicom.simulate.regions import Region, RegionMap
-from vst_dicom.simulate.slide import BLOCK_PX, SimulatedSlide
-from vst_dicom.simulate.stain import Stain
+from vst_dicom.simulate.slide import BLOCK_PX, Preparation, SimulatedSlide
+from vst_dicom.simulate.stain import DYE_AMOUNTS, Stain
 from vst_dicom.slide.description import SIMULATED_MODEL, SlideDescription
 from vst_dicom.slide.writing import write_pyramid
 
@@ -119,7 +119,8 @@ def write_simulated_slide(
         msg = f"{out} exists and is not an empty folder; choose another --out or empty it"
         raise UsageError(msg)
     existed = out.exists()
-    slide = SimulatedSlide(recipe.size, recipe.spacing, recipe.seed, MatrixSize(BLOCK_PX, BLOCK_PX), recipe.stain)
+    preparation = Preparation(dyes=DYE_AMOUNTS[recipe.stain])
+    slide = SimulatedSlide(recipe.size, recipe.spacing, recipe.seed, MatrixSize(BLOCK_PX, BLOCK_PX), preparation)
     instances = write_pyramid(
         slide,
         describe(recipe),
