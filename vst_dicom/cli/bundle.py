@@ -72,8 +72,9 @@ def show(
         return
     typer.echo(f"{sum(one.shown for one in loaded.signatures)} of {len(loaded.signatures)} signatures are shown:")
     for signature in sorted(loaded.signatures, key=lambda one: not one.shown):
-        genes = " ".join(gene.gene.symbol for gene in signature.genes) or "none"
-        typer.echo(f"  {signature.name}: {signature.reason} Usable genes: {genes}.")
+        genes = " ".join(gene.gene.symbol for gene in signature.genes)
+        more = f" Genes: {genes}. {signature.note}".rstrip() if signature.shown else ""
+        typer.echo(f"  {signature.name}: {signature.reason}{more}")
 
 
 @app.command("verify")
