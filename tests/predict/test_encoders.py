@@ -220,7 +220,7 @@ def test_weights_that_do_not_fit_are_refused_with_what_to_do(key: str, value: Te
 
 
 def test_a_file_of_another_preset_is_refused() -> None:
-    with pytest.raises(BundleError, match="has shape .* not .*; get the bundle again"):
+    with pytest.raises(BundleError, match=r"has shape .* not .*; get the bundle again"):
         build_encoder(shallow("uni", 1), noise(published_shapes("h-optimus-0", 1)))
 
 
@@ -295,3 +295,16 @@ def test_a_licence_that_forbids_derived_models_says_so_in_words(name: str) -> No
 @pytest.mark.parametrize(("name", "text"), [("h-optimus-0", "Apache-2.0"), ("midnight-12k", "MIT")])
 def test_a_permissive_licence_asks_nothing(name: str, text: str) -> None:
     assert PRESETS[name].encoder.license_text == text
+
+
+@pytest.mark.parametrize("name", DIMENSIONS)
+def test_the_page_about_encoders_says_what_the_presets_say(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "encoders.md").read_text(encoding="utf-8")
+    encoder = PRESETS[name].encoder
+
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1].startswith(encoder.license)
+    assert cells[2] == ", ".join(encoder.terms).replace("-", " ") or cells[2] == "–"
+    assert cells[3] == f"{encoder.embed_dim:,}"
+    assert PRESETS[name].file in cells[5]
