@@ -26,7 +26,7 @@ from vst_dicom.predict.presets import PRESETS, find_preset
 from vst_dicom.predict.published_names import rename
 from vst_dicom.predict.reference import reference_tile
 from vst_dicom.predict.vision_transformer import VisionTransformer
-from vst_dicom.predict.weights_file import read_tensors
+from vst_dicom.predict.weights_file import CONVERT, read_tensors
 
 DIMENSIONS = {
     "h-optimus-0": 1536,
@@ -308,3 +308,7 @@ def test_the_page_about_encoders_says_what_the_presets_say(name: str) -> None:
     assert cells[2] == ", ".join(encoder.terms).replace("-", " ") or cells[2] == "–"
     assert cells[3] == f"{encoder.embed_dim:,}"
     assert PRESETS[name].file in cells[5]
+
+
+def test_the_page_about_encoders_gives_the_line_that_converts() -> None:
+    assert CONVERT in (Path(__file__).parents[2] / "docs" / "encoders.md").read_text(encoding="utf-8").splitlines()
