@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from typing import Any, Final
 from PIL import Image
 
 from vst_dicom import __version__
-from vst_dicom.domain.errors import ResourceError, UsageError
+from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
+from vst_dicom.files import whole_file
 from vst_dicom.simulate.label import draw_label
 from vst_dicom.simulate.regions import Region, RegionMap
 from vst_dicom.simulate.slide import BLOCK_PX, Preparation, SimulatedSlide
@@ -172,7 +172,8 @@ def _write_truth(truth: RegionMap, recipe: SlideRecipe, written: WrittenSlide) -
     picture.putpalette([value for region in Region for value in _TRUTH_COLORS[region]])
     encoded = io.BytesIO()
     picture.save(encoded, format="PNG")
-    _write_whole(encoded.getvalue(), written.truth_picture)
+    with whole_file(written.truth_picture) as temporary:
+        temporary.write_bytes(encoded.getvalue())
     size, spacing = recipe.size, recipe.spacing
     tissue = int((truth.labels != Region.GLASS).sum())
     facts: dict[str, Any] = {
@@ -193,19 +194,5 @@ def _write_truth(truth: RegionMap, recipe: SlideRecipe, written: WrittenSlide) -
         "stain": recipe.stain.value,
         "software": f"vst_dicom {__version__}",
     }
-    _write_whole((json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(), written.truth_facts)
-
-
-def _write_whole(content: bytes, path: Path) -> None:
-    """Write a file that appears complete or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        msg = f"{path} could not be written ({error.strerror}); free space and repeat"
-        raise ResourceError(msg) from error
+    with whole_file(written.truth_facts) as temporary:
+        temporary.write_bytes((json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())

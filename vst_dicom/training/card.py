@@ -78,7 +78,7 @@ def _model(manifest: Manifest) -> str:
     encoder, head = manifest.encoder, manifest.head
     tile_um = encoder.tile_px * encoder.spacing_um
     return f"""## Model
-- Encoder: {encoder.name}, frozen, never trained on tissue ({encoder.source}; {encoder.license}).
+- Encoder: {encoder.name}, frozen ({encoder.source}). Licence {encoder.license_text}.
 - Input: tiles of {tile_um:g} µm, {encoder.tile_px} px at {encoder.spacing_um:g} µm. {_context(encoder)}
 - {_head(head, len(manifest.genes))}
 - Features and expression were centered within each section before the fit. What is left open by the recipe was chosen
