@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import InputError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.pixels import PixelSource
 from vst_dicom.domain.tiles import TileBatch
-from vst_dicom.files import whole_file
 from vst_dicom.predict.engine import TorchEngine
 from vst_dicom.predict.head import with_context
 from vst_dicom.slide.opening import open_slide
@@ -26,6 +23,7 @@ from vst_dicom.tiles.sampler import TILE_PX, sample_tiles
 from vst_dicom.tiles.thumbnail import read_thumbnail
 from vst_dicom.tiles.tissue import find_tissue
 from vst_dicom.training.baselines import describe_tile
+from vst_dicom.training.cache import read_arrays, write_arrays
 from vst_dicom.training.cohort import Cohort, MeasuredSpots, Section, hash_path, read_spots
 
 Progress = Callable[[int, int], None]
@@ -136,13 +134,13 @@ def describe_spots(
     """
     image = data_folder / section.image
     cache_file = None if cache_folder is None else cache_folder / _cache_name(section, spots, image, encoder_key)
-    arrays = _from_cache(cache_file)
+    arrays = read_arrays(cache_file)
     if arrays is None:
         spacing = None if section.pixel_spacing_um is None else PixelSpacing.from_um(section.pixel_spacing_um)
         with open_slide([image], pixel_spacing=spacing) as slide:
             features, plain = describe_places(slide, spots.centers_px, engine, section.id, progress)
         arrays = {"features": features, "plain": plain}
-        _to_cache(cache_file, arrays)
+        write_arrays(cache_file, arrays)
     return SectionSpots(
         section.id,
         section.patient,
@@ -235,22 +233,3 @@ def _cache_name(section: Section, spots: MeasuredSpots, image: Path, encoder_key
     rule = [TILE_UM, TILE_PX, LEAST_TISSUE, _RULE_VERSION]
     key = json.dumps([rule, hash_path(image), section.pixel_spacing_um, encoder_key, places])
     return f"{section.id}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
-
-
-def _from_cache(cache_file: Path | None) -> dict[str, NDArray[np.floating]] | None:
-    """Arrays of an earlier run; None where there are none that can be read."""
-    if cache_file is None or not cache_file.is_file():
-        return None
-    try:
-        return dict(safetensors.numpy.load_file(cache_file))
-    except (safetensors.SafetensorError, OSError):
-        return None
-
-
-def _to_cache(cache_file: Path | None, arrays: dict[str, NDArray[np.floating]]) -> None:
-    """Write whole or not at all."""
-    if cache_file is None:
-        return
-    cache_file.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(cache_file) as temporary:
-        temporary.write_bytes(safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
