@@ -227,15 +227,15 @@ class Uncertainty(_Part):
     """How prediction intervals were calibrated, and how often they held what was measured."""
 
     coverage: Share
-    """Part of measured values that the intervals are made to hold."""
+    """Part of measured values that the intervals are made to hold, nominally."""
     quantile: Annotated[float, Field(gt=0)]
     """Half width of an interval, in standard deviations of the tile."""
     unit: Literal["patient", "section"]
     """What was held out for the calibration."""
     n_units: Annotated[int, Field(ge=2)]
     most_promised: Share
-    """Highest coverage of a new patient that so many patients can promise, k / (k + 1); 0 for sections. Where it is
-    below `coverage`, the coverage is nominal."""
+    """Highest coverage of a new patient that any method can promise from so many, k / (k + 1); 0 for sections. The
+    intervals themselves are nominal: made to cover as stated, and measured."""
     held_out_coverage: Share
     """Coverage of units that were left out of the calibration too, mean over units and genes."""
     by_unit: dict[str, Share]
@@ -243,10 +243,16 @@ class Uncertainty(_Part):
     other_patients: dict[str, Share] = {}
     """Where the unit is the section: coverage of patients that were held out as a whole."""
 
-    @property
-    def is_nominal(self) -> bool:
-        """Whether there are too few patients to promise the coverage to a new one."""
-        return self.most_promised < self.coverage
+    def describe(self) -> str:
+        """Say in a sentence what the intervals are worth."""
+        measured = f"measured on held-out {self.unit}s: {self.held_out_coverage:.0%}"
+        if self.unit == "patient":
+            promise = f"{self.n_units} patients can promise a new one {self.most_promised:.0%} at most"
+        else:
+            promise = f"from {self.n_units} sections, which promise nothing for a new patient"
+        others = ", ".join(f"{name} {share:.0%}" for name, share in self.other_patients.items())
+        apart = f"; on patients left out as a whole: {others}" if others else ""
+        return f"{self.coverage:.0%} intervals, nominal: {promise}; {measured}{apart}"
 
 
 class Distribution(_Part):

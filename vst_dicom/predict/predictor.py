@@ -87,9 +87,7 @@ class Predictor:
             self.engine.embed([tile], 1)[0], bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
         )
 
-    def predict(
-        self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None
-    ) -> Prediction:
+    def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
         """Predict relative expression for every tile of the grid, and how far to trust it.
 
         Parameters

@@ -202,9 +202,7 @@ class _Gaussians:
         )
 
 
-def _whiten(
-    values: NDArray[np.floating], most_components: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _whiten(values: NDArray[np.floating], most_components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean, and map of deviations to principal axes of unit variance, shape ``(n_values, n_components)``."""
     mean = values.mean(axis=0, dtype=np.float64)
     variances, axes = np.linalg.eigh(np.atleast_2d(np.cov(values, rowvar=False)))
