@@ -9,6 +9,7 @@ from vst_dicom.training.evidence import as_json, summarize
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Recipe
 from vst_dicom.training.gate import judge
+from vst_dicom.training.scores import pearson
 
 RECIPE = Recipe(n_components=12, alphas=(0.001, 1.0), ranks=(3,))
 
@@ -98,3 +99,13 @@ def test_evidence_names_every_gene_and_fold(cohort: list[SectionSpots]) -> None:
     assert [gene["symbol"] for gene in facts["genes"]] == ["x", "y", "z"]
     assert len(facts["folds"]) == 8
     assert all(len(fold["r"]) == 3 for fold in facts["folds"])
+
+
+def test_held_out_predictions_are_kept_by_section(cohort: list[SectionSpots]) -> None:
+    by_patient = next(s for s in evaluate(cohort, RECIPE) if s.fold.unit == "C" and s.fold.protocol is Protocol.PATIENT)
+
+    assert sorted(by_patient.predicted) == sorted(by_patient.spread) == ["C1", "C2", "C3"]
+    assert by_patient.predicted["C1"].shape == by_patient.spread["C1"].shape == (60, 3)
+    assert by_patient.predicted["C1"].dtype == np.float32
+    again = [pearson(by_patient.predicted[part.section_id], part.expression) for part in cohort[1:]]
+    np.testing.assert_allclose(by_patient.r, np.mean(again, axis=0))

@@ -5,7 +5,7 @@ Correlations are taken within a section and then averaged, so that differences b
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -88,6 +88,9 @@ class FoldScore:
         Pearson, the same with log total counts partialled out, Spearman, explained variance.
     baselines
         Pearson of each baseline.
+    predicted, spread
+        Held-out predictions by section id, and the standard deviation over the members of the head, each of shape
+        ``(n_spots, n_genes)``, rows in the order of the section's spots.
     """
 
     fold: Fold
@@ -98,6 +101,8 @@ class FoldScore:
     rank_r: FloatArray
     r2: FloatArray
     baselines: dict[str, FloatArray]
+    predicted: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    spread: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def make_folds(sections: Sequence[SectionSpots]) -> list[Fold]:
@@ -154,14 +159,16 @@ def evaluate(
 
 def _score(fold: Fold, train: list[SectionSpots], test: list[SectionSpots], recipe: Recipe) -> FoldScore:
     head, choice = fit_head(train, recipe)
-    per_section = [score_section(section, head.apply(section.features)) for section in test]
+    predicted = {section.section_id: head.apply(section.features) for section in test}
+    spread = {name: np.zeros_like(values) for name, values in predicted.items()}  # a single ridge has no members
+    per_section = [score_section(section, predicted[section.section_id]) for section in test]
     baselines = {
         name: np.mean([pearson(_baseline(name, train, section), section.expression) for section in test], axis=0)
         for name in BASELINES
     }
     r, depth_adjusted_r, rank_r, r2 = (np.mean(values, axis=0) for values in zip(*per_section, strict=True))
     n_spots = sum(len(section.expression) for section in test)
-    return FoldScore(fold, choice, n_spots, r, depth_adjusted_r, rank_r, r2, baselines)
+    return FoldScore(fold, choice, n_spots, r, depth_adjusted_r, rank_r, r2, baselines, predicted, spread)
 
 
 def score_section(
