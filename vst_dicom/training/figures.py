@@ -1,0 +1,142 @@
+"""Everything that is measured on one held-out section, gene by gene."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vst_dicom.training.features import SectionSpots
+from vst_dicom.training.lattice import blocks, moran, null_correlations
+from vst_dicom.training.scores import (
+    FloatArray,
+    calibration_slope,
+    explained_variance,
+    mean_absolute_error,
+    pearson,
+    spearman,
+    without_depth,
+)
+
+N_DRAWS: Final = 999
+"""Maps of the null per section; the smallest p is then 0.001."""
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """Agreement of predictions with a held-out section, or the mean over several; arrays have shape ``(n_genes,)``.
+
+    Parameters
+    ----------
+    r, depth_adjusted_r, rank_r, r2
+        Pearson, the same with log total counts partialled out of both sides, Spearman, explained variance.
+    mae, slope
+        Mean absolute error in ln(1 + CP10k); slope of measured on predicted.
+    moran_predicted, moran_measured
+        Moran's I over neighboring spots.
+    baselines, depth_adjusted_baselines
+        `r` and `depth_adjusted_r` of each baseline.
+    null_r, null_depth_adjusted_r
+        `r` and `depth_adjusted_r` against maps laid over at random, shape ``(n_draws, n_genes)``.
+    gains
+        Per baseline, the lead of the predictions over it in depth-adjusted r, mean over genes, split up over blocks
+        of the section that are taken as independent, shape ``(n_blocks,)``; the sum is the lead.
+    """
+
+    r: FloatArray
+    depth_adjusted_r: FloatArray
+    rank_r: FloatArray
+    r2: FloatArray
+    mae: FloatArray
+    slope: FloatArray
+    moran_predicted: FloatArray
+    moran_measured: FloatArray
+    baselines: dict[str, FloatArray]
+    depth_adjusted_baselines: dict[str, FloatArray]
+    null_r: NDArray[np.float32]
+    null_depth_adjusted_r: NDArray[np.float32]
+    gains: dict[str, FloatArray]
+
+
+def measure(
+    section: SectionSpots,
+    predicted: NDArray[np.floating],
+    baselines: Mapping[str, NDArray[np.floating]],
+    n_draws: int,
+    seed: int,
+) -> Figures:
+    """Compare predictions and baselines with what was measured.
+
+    Parameters
+    ----------
+    section
+        Held-out spots.
+    predicted, baselines
+        For these spots, each of shape ``(n_spots, n_genes)``.
+    n_draws, seed
+        Of the null; 0 for none.
+    """
+    measured = section.expression
+    left_predicted, left_measured = (without_depth(values, section.total_counts) for values in (predicted, measured))
+    left_baselines = {name: without_depth(values, section.total_counts) for name, values in baselines.items()}
+    null_r, null_depth_adjusted_r = null_correlations(
+        [(predicted, measured), (left_predicted, left_measured)],
+        section.centers_px,
+        n_draws,
+        np.random.default_rng([seed, *section.section_id.encode()]),
+    )
+    block = blocks(section.centers_px)
+    share = _shares(left_predicted, left_measured)
+    return Figures(
+        r=pearson(predicted, measured),
+        depth_adjusted_r=pearson(left_predicted, left_measured),
+        rank_r=spearman(predicted, measured),
+        r2=explained_variance(predicted, measured),
+        mae=mean_absolute_error(predicted, measured),
+        slope=calibration_slope(predicted, measured),
+        moran_predicted=moran(predicted, section.centers_px),
+        moran_measured=moran(measured, section.centers_px),
+        baselines={name: pearson(values, measured) for name, values in baselines.items()},
+        depth_adjusted_baselines={name: pearson(values, left_measured) for name, values in left_baselines.items()},
+        null_r=null_r,
+        null_depth_adjusted_r=null_depth_adjusted_r,
+        gains={
+            name: np.bincount(block, share - _shares(values, left_measured))
+            for name, values in left_baselines.items()
+        },
+    )  # fmt: skip
+
+
+def average(figures: Sequence[Figures]) -> Figures:
+    """Mean over sections; gains stay apart, each divided by the number of sections."""
+
+    def mean(name: str) -> FloatArray:
+        averaged: FloatArray = np.mean([getattr(one, name) for one in figures], axis=0)
+        return averaged
+
+    def means(name: str) -> dict[str, FloatArray]:
+        return {key: np.mean([getattr(one, name)[key] for one in figures], axis=0) for key in getattr(figures[0], name)}
+
+    return Figures(
+        *(mean(name) for name in _PER_GENE),
+        means("baselines"),
+        means("depth_adjusted_baselines"),
+        mean("null_r").astype(np.float32),
+        mean("null_depth_adjusted_r").astype(np.float32),
+        {key: np.concatenate([one.gains[key] for one in figures]) / len(figures) for key in figures[0].gains},
+    )
+
+
+_PER_GENE: Final = (
+    "r", "depth_adjusted_r", "rank_r", "r2", "mae", "slope", "moran_predicted", "moran_measured",
+)  # fmt: skip
+
+
+def _shares(predicted: FloatArray, measured: FloatArray) -> FloatArray:
+    """What each spot adds to the correlation, mean over genes, shape ``(n_spots,)``."""
+    x, y = predicted - predicted.mean(axis=0), measured - measured.mean(axis=0)
+    norm = np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
+    varies = norm > 1e-12 * len(x)
+    shares: FloatArray = np.where(varies, x * y / np.where(varies, norm, 1), 0.0).mean(axis=1)
+    return shares
