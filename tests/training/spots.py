@@ -21,4 +21,6 @@ def section(
         plain=random.uniform(1, 100, (n_spots, 3)),
         expression=expression.astype(np.float32),
         total_counts=random.uniform(500, 5000, n_spots),
+        site="not stated",
+        markers=np.zeros((n_spots, 0), dtype=np.float32),
     )

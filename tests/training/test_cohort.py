@@ -62,6 +62,13 @@ def test_a_gene_that_was_never_counted_is_zero_and_named(tmp_path: Path) -> None
     assert spots.absent == ("ESR1",)
 
 
+def test_marker_genes_are_read_beside_the_panel(tmp_path: Path) -> None:
+    spots = read_spots(write_section(tmp_path, "S", COUNTS, SPOTS), tmp_path, ["IGKC"], ["ESR1", "ERBB2"])
+
+    np.testing.assert_allclose(spots.markers, [[0, 0], [0, np.log(2501)]], rtol=1e-6)
+    assert spots.absent == ()
+
+
 def test_a_spot_without_any_count_is_dropped(tmp_path: Path) -> None:
     counts = "\tERBB2\n10x21\t0\n10x22\t3\n"
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -73,8 +75,7 @@ def test_baselines_know_what_they_say(cohort: list[SectionSpots]) -> None:
     told = []
     for part in cohort:
         expression = np.column_stack([part.plain[:, 0], -part.plain[:, 0], np.log(part.total_counts)])
-        told.append(SectionSpots(part.section_id, part.patient, part.centers_px, part.features, part.plain,
-                                 expression.astype(np.float32), part.total_counts))  # fmt: skip
+        told.append(replace(part, expression=expression.astype(np.float32)))
 
     score = evaluate(told, RECIPE)[0]
 

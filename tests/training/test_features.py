@@ -98,6 +98,17 @@ def test_a_plain_image_is_opened_as_on_prediction_and_kept_in_the_cache(
     np.testing.assert_array_equal(second.plain, plain)
 
 
+def test_described_spots_know_their_site_and_marker_genes(
+    tmp_path: Path, image: np.ndarray, engine: TorchEngine
+) -> None:
+    section = section_files(tmp_path, image).model_copy(update={"site": "Uppsala"})
+    described = describe_spots(section, read_spots(section, tmp_path, [], ["CD3E", "ERBB2"]), tmp_path, engine, "key")
+
+    assert described.site == "Uppsala"
+    np.testing.assert_allclose(described.markers, [[0, np.log(10001)], [0, np.log(10001)]], rtol=1e-6)
+    assert described.subset(np.array([1])).markers.shape == (1, 2)
+
+
 def test_another_encoder_does_not_get_the_cached_features(
     tmp_path: Path, image: np.ndarray, engine: TorchEngine
 ) -> None:

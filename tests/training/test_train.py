@@ -29,7 +29,8 @@ def spots(name: str, patient: str, seed: int) -> SectionSpots:
     features[:, 0] *= 60
     genes = np.column_stack([features[:, 0] / 60, random.standard_normal(40)]) + 3
     return SectionSpots(name, patient, random.uniform(0, 9, (40, 2)), features, random.uniform(1, 9, (40, 3)),
-                        genes.astype(np.float32), random.uniform(100, 900, 40))  # fmt: skip
+                        genes.astype(np.float32), random.uniform(100, 900, 40), "not stated",
+                        np.zeros((40, 0), dtype=np.float32))  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import csv
 import gzip
 import hashlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -96,6 +96,8 @@ class MeasuredSpots:
     expression
         ln(1 + CP10k) of the panel, shape ``(n_spots, n_genes)``; 0 for a gene that the file does not list, since
         files leave out what was never counted.
+    markers
+        The same of the marker genes, shape ``(n_spots, n_markers)``.
     total_counts
         Raw counts of all genes, shape ``(n_spots,)``.
     absent
@@ -107,6 +109,7 @@ class MeasuredSpots:
     keys: tuple[str, ...]
     centers_px: NDArray[np.float64]
     expression: NDArray[np.float32]
+    markers: NDArray[np.float32]
     total_counts: NDArray[np.float64]
     absent: tuple[str, ...]
     dropped: int
@@ -139,8 +142,15 @@ def read_cohort(path: Path) -> Cohort:
         raise InputError(msg) from None
 
 
-def read_spots(section: Section, data_folder: Path, panel: Sequence[str]) -> MeasuredSpots:
+def read_spots(section: Section, data_folder: Path, panel: Sequence[str], markers: Sequence[str] = ()) -> MeasuredSpots:
     """Read counts and places of a section and join them.
+
+    Parameters
+    ----------
+    section, data_folder
+        What to read.
+    panel, markers
+        Symbols of the genes to predict, and of those that tell kinds of tissue apart.
 
     Raises
     ------
@@ -157,19 +167,27 @@ def read_spots(section: Section, data_folder: Path, panel: Sequence[str]) -> Mea
         raise InputError(msg)
     counts = np.stack([counts_by_key[key] for key in keys])
     column_of = {symbol: column for column, symbol in enumerate(symbols)}
-    of_panel = np.zeros((len(keys), len(panel)), dtype=np.float64)
-    for position, symbol in enumerate(panel):
-        if symbol in column_of:
-            of_panel[:, position] = counts[:, column_of[symbol]]
     total_counts = counts.sum(axis=1)
     return MeasuredSpots(
         keys=keys,
         centers_px=np.array([places[key] for key in keys]),
-        expression=np.log1p(of_panel / total_counts[:, None] * COUNTS_PER_SPOT).astype(np.float32),
+        expression=_normalize(counts, column_of, panel),
+        markers=_normalize(counts, column_of, markers),
         total_counts=total_counts,
         absent=tuple(symbol for symbol in panel if symbol not in column_of),
         dropped=len(set(places) | set(counts_by_key)) - len(keys),
     )
+
+
+def _normalize(
+    counts: NDArray[np.float64], column_of: Mapping[str, int], symbols: Sequence[str]
+) -> NDArray[np.float32]:
+    """ln(1 + CP10k) of some genes, shape ``(n_spots, n_symbols)``; 0 for a gene without a column."""
+    chosen = np.zeros((len(counts), len(symbols)), dtype=np.float64)
+    for position, symbol in enumerate(symbols):
+        if symbol in column_of:
+            chosen[:, position] = counts[:, column_of[symbol]]
+    return np.log1p(chosen / counts.sum(axis=1, keepdims=True) * COUNTS_PER_SPOT).astype(np.float32)
 
 
 def hash_inputs(cohort: Cohort, data_folder: Path) -> str:

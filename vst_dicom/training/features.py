@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -59,6 +59,10 @@ class SectionSpots:
         ln(1 + CP10k), shape ``(n_spots, n_genes)``.
     total_counts
         Raw counts of all genes, shape ``(n_spots,)``.
+    site
+        Hospital or laboratory, as the cohort names it.
+    markers
+        ln(1 + CP10k) of the marker genes of tissue classes, shape ``(n_spots, n_markers)``; 0 for one not counted.
     """
 
     section_id: str
@@ -68,17 +72,19 @@ class SectionSpots:
     plain: NDArray[np.float64]
     expression: NDArray[np.float32]
     total_counts: NDArray[np.float64]
+    site: str
+    markers: NDArray[np.float32]
 
     def subset(self, spots: NDArray[np.int64]) -> "SectionSpots":
         """Take some of the spots."""
-        return SectionSpots(
-            self.section_id,
-            self.patient,
-            self.centers_px[spots],
-            self.features[spots],
-            self.plain[spots],
-            self.expression[spots],
-            self.total_counts[spots],
+        return replace(
+            self,
+            centers_px=self.centers_px[spots],
+            features=self.features[spots],
+            plain=self.plain[spots],
+            expression=self.expression[spots],
+            total_counts=self.total_counts[spots],
+            markers=self.markers[spots],
         )
 
 
@@ -90,11 +96,12 @@ def describe_cohort(
     encoder_key: str,
     cache_folder: Path | None = None,
     progress: SectionProgress | None = None,
+    markers: Sequence[str] = (),
 ) -> list[SectionSpots]:
     """Describe the spots of all sections; parameters as of `describe_spots`, `progress` told the section too."""
     described = []
     for section in cohort.section:
-        spots = read_spots(section, data_folder, panel)
+        spots = read_spots(section, data_folder, panel, markers)
         told = None if progress is None else partial(progress, section.id)
         described.append(describe_spots(section, spots, data_folder, engine, encoder_key, cache_folder, told))
     return described
@@ -144,6 +151,8 @@ def describe_spots(
         arrays["plain"].astype(np.float64),
         spots.expression,
         spots.total_counts,
+        section.site,
+        spots.markers,
     )
 
 
