@@ -54,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sections: list[SectionSpot
             ),
         ),
         sections,
-        evaluate(sections, RECIPE),
+        evaluate(sections, RECIPE, n_draws=39),
         PANEL,
         "two genes",
         weights,

@@ -106,6 +106,7 @@ def _gene(gene: PanelGene, values: Any) -> dict[str, Any]:
         "shown": values is not None,
         "status": gene.status.value,
         "reason": gene.reason,
+        "ranks_only": gene.ranks_only,
         "mean": None if values is None else round(float(np.mean(values)), 5),
         "p95": None if values is None else round(float(np.quantile(values, 0.95)), 5),
         "held_out": {

@@ -19,6 +19,7 @@ from vst_dicom.domain.result import BundleIdentity
 from vst_dicom.predict.head import RidgeHead
 from vst_dicom.predict.manifest import (
     CARD_FILE,
+    CARD_PAGE_FILE,
     ENCODER_FILE,
     EVIDENCE_FILE,
     HEAD_FILE,
@@ -35,6 +36,7 @@ MANIFEST_FILE: Final = "manifest.json"
 _LIMITS_BYTES: Final[dict[str, int]] = {
     MANIFEST_FILE: 32 << 20,
     CARD_FILE: 32 << 20,
+    CARD_PAGE_FILE: 64 << 20,
     EVIDENCE_FILE: 256 << 20,
     HEAD_FILE: 1 << 30,
     ENCODER_FILE: 8 << 30,
@@ -64,6 +66,8 @@ class Bundle:
         Text for people, Markdown.
     evidence
         Held-out figures, JSON.
+    card_page
+        The card as a page for a browser, HTML; empty in older bundles.
     """
 
     folder: Path
@@ -74,6 +78,7 @@ class Bundle:
     reference_embedding: NDArray[np.float32]
     card: str
     evidence: str
+    card_page: str = ""
 
     @property
     def identity(self) -> BundleIdentity:
@@ -185,6 +190,7 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
         reference_embedding=reference_embedding,
         card=_decode(contents[CARD_FILE], CARD_FILE),
         evidence=_decode(contents[EVIDENCE_FILE], EVIDENCE_FILE),
+        card_page=_decode(contents.get(CARD_PAGE_FILE, b""), CARD_PAGE_FILE),
     )
 
 

@@ -33,6 +33,9 @@ class Protocol(StrEnum):
     PATIENT = "patient"
     """All sections of a patient; the other patients train."""
 
+    SITE = "site"
+    """All sections of a site; patients that were never seen there train. Where a site has several patients."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fold:
@@ -43,11 +46,13 @@ class Fold:
     protocol
         What is kept apart.
     unit
-        Its name: a section or a patient.
+        Its name: a section, a patient or a site.
     patient
-        Whose tissue is tested.
+        Whose tissue is tested; several, separated by commas, for a site.
     train, test
         Section ids.
+    patients
+        Patient of each tested section; empty where all are of `patient`.
     """
 
     protocol: Protocol
@@ -55,6 +60,11 @@ class Fold:
     patient: str
     train: tuple[str, ...]
     test: tuple[str, ...]
+    patients: tuple[str, ...] = ()
+
+    def patient_of(self, section_id: str) -> str:
+        """Patient of a tested section."""
+        return self.patients[self.test.index(section_id)] if self.patients else self.patient
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +115,23 @@ def make_folds(sections: Sequence[SectionSpots]) -> list[Fold]:
             tested = tuple(s.section_id for s in sections if s.patient == patient)
             train = tuple(s.section_id for s in sections if s.patient != patient)
             folds.append(Fold(Protocol.PATIENT, patient, patient, train, tested))
-    return folds
+    return folds + _site_folds(sections)
+
+
+def _site_folds(sections: Sequence[SectionSpots]) -> list[Fold]:
+    """Leave out each site where there are several; none where that is the same as leaving out each patient."""
+    folds = []
+    sites = list(dict.fromkeys(section.site for section in sections))
+    for site in sites:
+        tested = [s for s in sections if s.site == site]
+        patients = tuple(section.patient for section in tested)
+        train = tuple(s.section_id for s in sections if s.site != site and s.patient not in patients)
+        if train:
+            names = ", ".join(dict.fromkeys(patients))
+            test = tuple(section.section_id for section in tested)
+            folds.append(Fold(Protocol.SITE, site, names, train, test, patients))
+    same = all(len(set(fold.patients)) == 1 for fold in folds)
+    return [] if len(folds) < len(sites) or same else folds
 
 
 def evaluate(

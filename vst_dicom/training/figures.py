@@ -1,6 +1,6 @@
 """Everything that is measured on one held-out section, gene by gene."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,7 +102,7 @@ def measure(
         null_r=null_r,
         null_depth_adjusted_r=null_depth_adjusted_r,
         gains={
-            name: np.bincount(block, share - _shares(values, left_measured))
+            name: np.bincount(block, share - _shares(values, left_measured)).astype(np.float64)
             for name, values in left_baselines.items()
         },
     )  # fmt: skip
@@ -111,30 +111,30 @@ def measure(
 def average(figures: Sequence[Figures]) -> Figures:
     """Mean over sections; gains stay apart, each divided by the number of sections."""
 
-    def mean(name: str) -> FloatArray:
-        averaged: FloatArray = np.mean([getattr(one, name) for one in figures], axis=0)
+    def mean(arrays: Iterable[NDArray[np.floating]]) -> FloatArray:
+        averaged: FloatArray = np.mean(list(arrays), axis=0, dtype=np.float64)
         return averaged
 
-    def means(name: str) -> dict[str, FloatArray]:
-        return {key: np.mean([getattr(one, name)[key] for one in figures], axis=0) for key in getattr(figures[0], name)}
-
+    names = list(figures[0].baselines)
     return Figures(
-        *(mean(name) for name in _PER_GENE),
-        means("baselines"),
-        means("depth_adjusted_baselines"),
-        mean("null_r").astype(np.float32),
-        mean("null_depth_adjusted_r").astype(np.float32),
-        {key: np.concatenate([one.gains[key] for one in figures]) / len(figures) for key in figures[0].gains},
+        r=mean(one.r for one in figures),
+        depth_adjusted_r=mean(one.depth_adjusted_r for one in figures),
+        rank_r=mean(one.rank_r for one in figures),
+        r2=mean(one.r2 for one in figures),
+        mae=mean(one.mae for one in figures),
+        slope=mean(one.slope for one in figures),
+        moran_predicted=mean(one.moran_predicted for one in figures),
+        moran_measured=mean(one.moran_measured for one in figures),
+        baselines={name: mean(one.baselines[name] for one in figures) for name in names},
+        depth_adjusted_baselines={name: mean(one.depth_adjusted_baselines[name] for one in figures) for name in names},
+        null_r=mean(one.null_r for one in figures).astype(np.float32),
+        null_depth_adjusted_r=mean(one.null_depth_adjusted_r for one in figures).astype(np.float32),
+        gains={name: np.concatenate([one.gains[name] for one in figures]) / len(figures) for name in names},
     )
 
 
-_PER_GENE: Final = (
-    "r", "depth_adjusted_r", "rank_r", "r2", "mae", "slope", "moran_predicted", "moran_measured",
-)  # fmt: skip
-
-
 def _shares(predicted: FloatArray, measured: FloatArray) -> FloatArray:
-    """What each spot adds to the correlation, mean over genes, shape ``(n_spots,)``."""
+    """Give what each spot adds to the correlation, mean over genes, shape ``(n_spots,)``."""
     x, y = predicted - predicted.mean(axis=0), measured - measured.mean(axis=0)
     norm = np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
     varies = norm > 1e-12 * len(x)

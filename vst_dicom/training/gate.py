@@ -16,7 +16,7 @@ from vst_dicom.training.scores import (
     false_discovery_rate,
     permutation_p,
 )
-from vst_dicom.training.yardsticks import BASELINES, NUCLEI, NUCLEI_FITTED, POSITION, STAIN, TOTAL_COUNTS
+from vst_dicom.training.yardsticks import NUCLEI, NUCLEI_FITTED, POSITION, STAIN, TOTAL_COUNTS
 
 LEAST_R: Final = 0.30
 """Least median held-out correlation."""
@@ -115,12 +115,12 @@ def patient_figures(scores: Sequence[FoldScore]) -> dict[str, Figures]:
     for score in scores:
         if score.fold.protocol is strictest:
             for section_id, figures in score.sections.items():
-                of_patient.setdefault(score.fold.patient_of[section_id], []).append(figures)
+                of_patient.setdefault(score.fold.patient_of(section_id), []).append(figures)
     return {patient: average(figures) for patient, figures in of_patient.items()}
 
 
 def judged_units(scores: Sequence[FoldScore], fit_patients: Sequence[str]) -> tuple[list[Figures], bool]:
-    """What the verdicts rest on, and whether these are patients; see `judge`."""
+    """Give what the verdicts rest on, and whether these are patients; see `judge`."""
     by_patient = list(patient_figures(scores).values())
     by_section = [
         score.figures

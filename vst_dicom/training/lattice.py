@@ -23,6 +23,9 @@ _NEIGHBOR_PITCHES: Final = 1.25
 _LEAST_SHIFT: Final = 0.25
 """A shift goes at least this part of the section's extent along x or y."""
 
+_MEETING_PITCHES: Final = 0.75
+"""Spots that come to lie closer than this to another one meet it; the farthest place in a lattice is at 0.71."""
+
 _LEAST_OVERLAP: Final = 1 / 3
 """Least part of the spots that meet another spot after a shift; a shift with less is drawn again."""
 
@@ -91,7 +94,7 @@ def shifts(centers: FloatArray, n_draws: int, random: np.random.Generator) -> It
         largest: tuple[IndexArray, IndexArray] = (np.empty(0, np.int64), np.empty(0, np.int64))
         for _ in range(_DRAWS_AT_MOST):
             moved = _move(centers - corner, extent, step, random) + corner
-            distances, nearest = tree.query(moved, distance_upper_bound=step * (1 + 1e-9))
+            distances, nearest = tree.query(moved, distance_upper_bound=_MEETING_PITCHES * step)
             meeting = np.flatnonzero(np.isfinite(distances))
             if len(meeting) > len(largest[0]):
                 largest = meeting, nearest[meeting].astype(np.int64)
@@ -106,7 +109,8 @@ def _move(offsets: FloatArray, extent: FloatArray, step: float, random: np.rando
     while True:
         shift = random.uniform(0, 1, 2)
         if np.minimum(shift, 1 - shift).max() >= _LEAST_SHIFT:
-            moved: FloatArray = (mirrored + shift * extent) % extent
+            whole_steps = np.rint(shift * extent / step) * step
+            moved: FloatArray = (mirrored + whole_steps + step / 2) % extent - step / 2
             return moved
 
 

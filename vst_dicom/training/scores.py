@@ -50,7 +50,7 @@ def depth_adjusted_pearson(
 
 
 def without_depth(values: NDArray[np.floating], total_counts: NDArray[np.floating]) -> FloatArray:
-    """What is left of each column after regression on the logarithm of the total counts, same shape."""
+    """Give what is left of each column after regression on the logarithm of the total counts, same shape."""
     design = np.column_stack([np.ones(len(total_counts)), np.log(total_counts)])
     coefficients, *_ = np.linalg.lstsq(design, values.astype(np.float64), rcond=None)
     remaining: FloatArray = values - design @ coefficients
@@ -133,7 +133,7 @@ def permutation_p(observed: FloatArray, null: NDArray[np.floating]) -> FloatArra
 
 
 def false_discovery_rate(p: FloatArray) -> FloatArray:
-    """Adjusted p after Benjamini and Hochberg (1995), shape ``(n_genes,)``."""
+    """Adjust p after Benjamini and Hochberg (1995), shape ``(n_genes,)``."""
     order = np.argsort(p)[::-1]
     scaled = p[order] * len(p) / np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))

@@ -206,17 +206,35 @@ def _gene_entries(
             status=verdict.status,
             reason=verdict.reason,
             held_out_r=round(verdict.r, 4),
-            held_out_interval=verdict.interval,
+            held_out_interval=None if verdict.interval is None else _rounded_pair(verdict.interval),
             held_out_unit=verdict.unit,
             n_held_out=verdict.n_units,
             depth_adjusted_r=round(verdict.depth_adjusted_r, 4),
             cell_count_r=round(verdict.nuclei_r, 4),
-            other_patient_r=None if verdict.other_patient_r is None else round(verdict.other_patient_r, 4),
+            other_patient_r=_rounded(verdict.other_patient_r),
+            positive_share=_rounded(verdict.positive),
+            spearman=_rounded(verdict.rank_r),
+            r2=_rounded(verdict.r2),
+            mae=_rounded(verdict.mae),
+            slope=_rounded(verdict.slope),
+            ranks_only=verdict.ranks_only,
+            p=_rounded(verdict.p),
+            q=_rounded(verdict.q),
+            moran_ratio=_rounded(verdict.moran_ratio),
+            baselines={name: round(r, 4) for name, r in verdict.baselines.items()},
         )
         for gene, verdict, mean, sd in zip(
             panel, verdicts, expression.mean(axis=0), expression.std(axis=0), strict=True
         )
     )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _rounded_pair(pair: tuple[float, float]) -> tuple[float, float]:
+    return round(pair[0], 4), round(pair[1], 4)
 
 
 def _head_tensors(head: RidgeHead, reference: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
