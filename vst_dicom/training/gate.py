@@ -119,15 +119,15 @@ def patient_figures(scores: Sequence[FoldScore]) -> dict[str, Figures]:
     return {patient: average(figures) for patient, figures in of_patient.items()}
 
 
-def judged_units(scores: Sequence[FoldScore], fit_patients: Sequence[str]) -> tuple[list[Figures], bool]:
-    """Give what the verdicts rest on, and whether these are patients; see `judge`."""
-    by_patient = list(patient_figures(scores).values())
+def judged_folds(scores: Sequence[FoldScore], fit_patients: Sequence[str]) -> tuple[list[FoldScore], bool]:
+    """Give the folds that the verdicts rest on, and whether their units are patients; see `judge`."""
+    protocols = {score.fold.protocol for score in scores}
+    strictest = Protocol.SITE if Protocol.SITE in protocols else Protocol.PATIENT
+    by_patient = [score for score in scores if score.fold.protocol is strictest]
     by_section = [
-        score.figures
-        for score in scores
-        if score.fold.protocol is Protocol.SECTION and score.fold.patient in fit_patients
+        score for score in scores if score.fold.protocol is Protocol.SECTION and score.fold.patient in fit_patients
     ]
-    if len(by_patient) >= LEAST_UNITS_FOR_INTERVAL or not by_section:
+    if len(patient_figures(scores)) >= LEAST_UNITS_FOR_INTERVAL or not by_section:
         return by_patient, True
     return by_section, False
 
@@ -148,7 +148,9 @@ def judge(scores: Sequence[FoldScore], fit_patients: Sequence[str], seed: int) -
     seed
         Of the interval's draws.
     """
-    units, are_patients = judged_units(scores, fit_patients)
+    folds, are_patients = judged_folds(scores, fit_patients)
+    by_patient = patient_figures(scores)
+    units = list(by_patient.values()) if are_patients else [fold.figures for fold in folds]
     r = np.array([unit.r for unit in units])
     interval = bootstrap_medians(r, seed) if are_patients else None
     p = np.maximum(
@@ -160,10 +162,7 @@ def judge(scores: Sequence[FoldScore], fit_patients: Sequence[str], seed: int) -
     q = false_discovery_rate(p)
     moran_measured, moran_predicted = _median(units, "moran_measured"), _median(units, "moran_predicted")
     baselines = {name: np.median([unit.baselines[name] for unit in units], axis=0) for name in units[0].baselines}
-    per_gene = {
-        name: _median(units, name) for name in ("depth_adjusted_r", "rank_r", "r2", "mae", "slope")
-    }  # fmt: skip
-    by_patient = patient_figures(scores)
+    per_gene = {name: _median(units, name) for name in ("depth_adjusted_r", "rank_r", "r2", "mae", "slope")}
     unfitted = [figures.r for patient, figures in by_patient.items() if patient not in fit_patients]
     others = np.array(unfitted or [figures.r for figures in by_patient.values()])
     judged = []
