@@ -88,7 +88,7 @@ def test_a_missing_key_is_refused_by_name(folder: Path) -> None:
         (("schema",), "vst-bundle/2", "schema"),
         (("intended_use",), "Diagnosis", "intended_use"),
         (("target", "unit"), "counts", "target.unit"),
-        (("head", "type"), "pickle", "head.type"),
+        (("head", "type"), "pickle", "head: Input tag 'pickle'"),
         (("id",), "../tiny", "id"),
         (("encoder", "std"), [0.5, 0.0, 0.5], "encoder.std"),
         (("encoder", "spacing_um_range"), [0.6, 1.0], "spacing_um_range"),

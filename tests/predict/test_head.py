@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vst_dicom.predict.head import RidgeHead, with_context
+from vst_dicom.predict.head import with_context
+from vst_dicom.predict.ridge_head import RidgeHead
 
 
 def test_context_is_the_mean_over_present_neighbors_and_the_tile_itself() -> None:
@@ -12,14 +13,16 @@ def test_context_is_the_mean_over_present_neighbors_and_the_tile_itself() -> Non
     embeddings = np.array([[1], [2], [4], [8]], dtype=np.float32)
     cells = np.array([[0, 0], [0, 1], [1, 1], [1, 2]], dtype=np.int32)
 
-    joined = with_context(embeddings, cells)
+    joined = with_context(embeddings, cells, context=(1, 3))
 
     assert joined[:, 0].tolist() == [1, 2, 4, 8]
     assert joined[:, 1].tolist() == pytest.approx([7 / 3, 15 / 4, 15 / 4, 14 / 3])
 
 
 def test_a_tile_two_cells_away_is_not_context() -> None:
-    joined = with_context(np.array([[1], [100]], dtype=np.float32), np.array([[0, 0], [0, 2]], dtype=np.int32))
+    joined = with_context(
+        np.array([[1], [100]], dtype=np.float32), np.array([[0, 0], [0, 2]], dtype=np.int32), context=(1, 3)
+    )
 
     assert joined[:, 1].tolist() == [1, 100]
 
@@ -27,11 +30,11 @@ def test_a_tile_two_cells_away_is_not_context() -> None:
 def test_the_last_column_of_a_row_is_no_neighbor_of_the_next_row() -> None:
     cells = np.array([[0, 3], [1, 0]], dtype=np.int32)
 
-    assert with_context(np.array([[1], [9]], dtype=np.float32), cells)[:, 1].tolist() == [1, 9]
+    assert with_context(np.array([[1], [9]], dtype=np.float32), cells, context=(1, 3))[:, 1].tolist() == [1, 9]
 
 
 def test_no_tiles_give_no_features() -> None:
-    assert with_context(np.empty((0, 4), np.float32), np.empty((0, 2), np.int32)).shape == (0, 8)
+    assert with_context(np.empty((0, 4), np.float32), np.empty((0, 2), np.int32)).shape == (0, 12)
 
 
 def test_context_needs_one_cell_per_tile() -> None:

@@ -53,7 +53,7 @@ def test_training_at_the_middle_of_a_tile_sees_what_prediction_sees_there(
     source = source_of(image)
     grid, _ = lay_grid(source.levels[0], find_tissue(read_thumbnail(source)))
     batches = sample_tiles(source, grid.corners_px, grid.tile_size)
-    predicted = with_context(engine.embed(batches, len(grid)), grid.cells)
+    predicted = with_context(engine.embed(batches, len(grid)), grid.cells, context=(1, 3))
 
     trained, _ = describe_places(source, grid.centers_px, engine, "S")
 

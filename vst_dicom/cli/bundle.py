@@ -49,7 +49,7 @@ def show(
     bundle: BundleName = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
-    """Show what a bundle predicts, and why each gene is shown.
+    """Show what a bundle predicts, why each gene is shown, and why each signature is or is not.
 
     Example: vst-dicom bundle show her2st-lite
     """
@@ -65,6 +65,13 @@ def show(
     typer.echo(f"{loaded.manifest.intended_use}\n{len(shown)} of {len(loaded.genes)} genes are shown:")
     for gene in sorted(shown, key=lambda entry: -entry.held_out_r):
         typer.echo(f"  {gene.gene.symbol:<12} {gene.reason}")
+    if not loaded.signatures:
+        typer.echo("No signature was judged when this bundle was fitted; train it with this version to have them.")
+        return
+    typer.echo(f"{sum(one.shown for one in loaded.signatures)} of {len(loaded.signatures)} signatures are shown:")
+    for signature in sorted(loaded.signatures, key=lambda one: not one.shown):
+        genes = " ".join(gene.gene.symbol for gene in signature.genes) or "none"
+        typer.echo(f"  {signature.name}: {signature.reason} Usable genes: {genes}.")
 
 
 @app.command("verify")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.expression import ExpressionTable, PanelGene
+from vst_dicom.domain.signature import SignatureScore
 from vst_dicom.domain.tiles import TileGrid, TileQuality
 
 
@@ -86,6 +87,8 @@ class SlideResult:
         What the user chose, as text: optical path, focal plane, level, spacing.
     warnings
         What a reader of the result must know.
+    signatures
+        Every signature of the bundle; those that are not shown have no values.
     """
 
     key: str
@@ -97,3 +100,4 @@ class SlideResult:
     bundle: BundleIdentity
     parameters: dict[str, str]
     warnings: tuple[str, ...]
+    signatures: tuple[SignatureScore, ...] = ()

@@ -11,6 +11,7 @@ from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.result import SlideResult
+from vst_dicom.domain.signature import SignatureScore
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.encode.provenance import require_shown_genes
 from vst_dicom.files import whole_file
@@ -25,8 +26,9 @@ def write_anndata(
 ) -> None:
     """Write tiles by genes, with places, quality, evidence and the slide's thumbnail.
 
-    ``obsm["spatial"]`` holds x, y of tile centers in base level pixels, pixel centers at whole numbers. The values
-    are predictions; ``uns["vst_dicom"]`` says so.
+    ``obsm["spatial"]`` holds x, y of tile centers in base level pixels, pixel centers at whole numbers. Columns of
+    ``obs`` that begin with ``signature_`` hold scores of shown signatures, ``uns["vst_dicom"]["signatures"]`` their
+    units and evidence. The values are predictions; ``uns["vst_dicom"]`` says so.
 
     Parameters
     ----------
@@ -77,9 +79,15 @@ def _tiles(source: SourceSlide, result: SlideResult) -> pd.DataFrame:
             "sharpness": result.quality.sharpness,
             "blurred": result.quality.blurred,
             "inked": result.quality.inked,
+            **{_column(score): score.values for score in result.signatures if score.values is not None},
         },
         index=pd.Index([f"{row}x{column}" for row, column in zip(rows, columns, strict=True)], name="tile"),
     )
+
+
+def _column(score: SignatureScore) -> str:
+    """Name a column of ``obs`` after a signature."""
+    return f"signature_{score.signature.signature_id.replace('-', '_')}"
 
 
 def _genes(result: SlideResult) -> pd.DataFrame:
@@ -119,6 +127,19 @@ def _about(source: SourceSlide, result: SlideResult) -> dict[str, Any]:
         "pixel_spacing_mm": np.array([source.plane.spacing.row_mm, source.plane.spacing.column_mm]),
         "parameters": dict(result.parameters),
         "warnings": np.array(result.warnings, dtype=object),
+        "signatures": {
+            _column(score): {
+                "name": score.signature.name,
+                "unit": score.signature.scoring.unit,
+                "coverage": score.signature.coverage,
+                "status": score.signature.status.value,
+                "reason": score.signature.reason,
+                "note": score.signature.note,
+                "genes": np.array([gene.gene.symbol for gene in score.signature.genes], dtype=object),
+            }
+            for score in result.signatures
+            if score.values is not None
+        },
     }
 
 

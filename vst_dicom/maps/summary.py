@@ -8,6 +8,7 @@ import numpy as np
 
 from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.result import SlideResult
+from vst_dicom.domain.signature import SignatureScore
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 
 
@@ -81,7 +82,7 @@ def summarize(result: SlideResult, panel: Sequence[PanelGene], facts: RunFacts) 
             else _gene(gene, None)
             for gene in panel
         ],
-        "signatures": [],
+        "signatures": [_signature(score) for score in result.signatures],
         "regions": [
             {
                 "number": region.number,
@@ -115,5 +116,32 @@ def _gene(gene: PanelGene, values: Any) -> dict[str, Any]:
             "unit": gene.held_out_unit,
             "n": gene.n_held_out,
             "depth_adjusted_r": gene.depth_adjusted_r,
+        },
+    }
+
+
+def _signature(score: SignatureScore) -> dict[str, Any]:
+    signature, values = score.signature, score.values
+    return {
+        "id": signature.signature_id,
+        "name": signature.name,
+        "shown": values is not None,
+        "status": signature.status.value,
+        "coverage": signature.coverage,
+        "genes": [gene.gene.symbol for gene in signature.genes],
+        "n_genes": signature.n_genes,
+        "reason": signature.reason,
+        "note": signature.note,
+        "citation": signature.citation,
+        "scoring": signature.scoring.value,
+        "unit": signature.scoring.unit,
+        "mean": None if values is None else round(float(np.mean(values)), 5),
+        "p95": None if values is None else round(float(np.quantile(values, 0.95)), 5),
+        "held_out": {
+            "r": signature.held_out_r,
+            "interval": signature.held_out_interval,
+            "unit": signature.held_out_unit,
+            "n": signature.n_held_out,
+            "depth_adjusted_r": signature.depth_adjusted_r,
         },
     }

@@ -19,6 +19,7 @@ from vst_dicom.domain.expression import ExpressionTable, GeneStatus
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.files import refuse_existing
 from vst_dicom.maps.regions import find_top_regions
+from vst_dicom.maps.signatures import score_signatures
 from vst_dicom.pipeline.identity import result_key, result_parameters
 from vst_dicom.pipeline.stages import Stages
 from vst_dicom.pipeline.writing import ResultForm, write_results
@@ -133,7 +134,8 @@ def process_slide(
 
     with stages.measure("maps"):
         quality = recorder.quality(tissue_fraction)
-        expression = _chosen(table.shown(), choices)
+        shown = table.shown()
+        expression = _chosen(shown, choices)
         usable = ~(quality.blurred | quality.inked)
         warnings = [
             *_origin_warnings(slide),
@@ -153,6 +155,7 @@ def process_slide(
             bundle=predictor.bundle.identity,
             parameters=parameters,
             warnings=tuple(warnings),
+            signatures=score_signatures(predictor.bundle.signatures, shown),
         )
 
     summary = write_results(out, slide, predictor, result, choices.forms, stages, overwrite=choices.overwrite)

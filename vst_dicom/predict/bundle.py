@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.result import BundleIdentity
-from vst_dicom.predict.head import RidgeHead
+from vst_dicom.domain.signature import PanelSignature
+from vst_dicom.predict.head import Head, parse_head
 from vst_dicom.predict.manifest import (
     CARD_FILE,
     CARD_PAGE_FILE,
@@ -43,7 +44,8 @@ _LIMITS_BYTES: Final[dict[str, int]] = {
 }
 """Larger files are refused before they are read."""
 
-_HEAD_TENSORS: Final = ("mean", "components", "coefficients", "intercept", "reference_embedding")
+_REFERENCE: Final = "reference_embedding"
+"""Lies in the head's file beside its tensors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ class Bundle:
     manifest: Manifest
     manifest_sha256: str
     encoder_tensors: dict[str, NDArray[np.float32]]
-    head: RidgeHead
+    head: Head
     reference_embedding: NDArray[np.float32]
     card: str
     evidence: str
@@ -89,6 +91,12 @@ class Bundle:
     def genes(self) -> tuple[PanelGene, ...]:
         """The whole panel in the order of the head's columns, hidden genes included."""
         return tuple(entry.to_panel_gene() for entry in self.manifest.genes)
+
+    @cached_property
+    def signatures(self) -> tuple[PanelSignature, ...]:
+        """All signatures that were judged when it was fitted, those that are not shown included."""
+        panel = {entry.symbol: entry for entry in self.manifest.genes}
+        return tuple(entry.to_panel_signature(panel) for entry in self.manifest.signatures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,27 +264,20 @@ def _parse_tensors(content: bytes, name: str) -> dict[str, NDArray[np.float32]]:
     return tensors
 
 
-def _parse_head(content: bytes, manifest: Manifest) -> tuple[RidgeHead, NDArray[np.float32]]:
+def _parse_head(content: bytes, manifest: Manifest) -> tuple[Head, NDArray[np.float32]]:
     """Head and reference embedding, whose shapes fit the manifest."""
     tensors = _parse_tensors(content, HEAD_FILE)
-    if sorted(tensors) != sorted(_HEAD_TENSORS):
-        msg = (
-            f"{HEAD_FILE} must hold {', '.join(_HEAD_TENSORS)}, not {', '.join(sorted(tensors))}; get the bundle again"
-        )
+    if _REFERENCE not in tensors:
+        msg = f"{HEAD_FILE} has no {_REFERENCE}; get the bundle again"
         raise BundleError(msg)
-    reference_embedding = tensors.pop("reference_embedding")
-    try:
-        head = RidgeHead(**tensors)
-    except ValueError as error:
-        msg = f"{HEAD_FILE} is refused: {error}; get the bundle again"
-        raise BundleError(msg) from error
+    reference_embedding = tensors.pop(_REFERENCE)
+    head = parse_head(manifest.head, tensors)
     encoder = manifest.encoder
-    n_features = len(encoder.context) * encoder.embed_dim
-    found = (head.n_features, len(head.components), head.n_genes, reference_embedding.shape)
-    expected = (n_features, manifest.head.n_components, len(manifest.genes), (encoder.embed_dim,))
+    found = (head.n_features, head.n_genes, reference_embedding.shape)
+    expected = (len(encoder.context) * encoder.embed_dim, len(manifest.genes), (encoder.embed_dim,))
     if found != expected:
         msg = (
-            f"{HEAD_FILE} does not fit the manifest: features, components, genes, reference embedding are {found}, "
+            f"{HEAD_FILE} does not fit the manifest: features, genes, reference embedding are {found}, "
             f"the manifest says {expected}; get the bundle again"
         )
         raise BundleError(msg)

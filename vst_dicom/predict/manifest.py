@@ -4,13 +4,15 @@ Every object refuses keys that it does not know, so that a bundle of a later for
 by name instead of half understood.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.expression import Gene, GeneStatus, PanelGene
+from vst_dicom.domain.signature import PanelSignature, ScoredGene, Scoring
 
 ENCODER_FILE: Final = "encoder.safetensors"
 HEAD_FILE: Final = "head.safetensors"
@@ -36,6 +38,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _growing_from_one(sides: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse sides that do not grow, or leave the tile itself out."""
+    if sides[0] != 1 or list(sides) != sorted(set(sides)):
+        raise ValueError("sides must begin with 1 and grow")
+    return sides
+
+
 class Encoder(_Part):
     """The frozen network, and the pixels that it wants."""
 
@@ -49,8 +58,8 @@ class Encoder(_Part):
     """Finest and coarsest pixel spacing of a slide that may be given to it."""
     mean: Rgb
     std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
-    context: tuple[Literal[1], Literal[3]]
-    """Sides, in tiles, of the fields whose mean features the head reads: the tile itself and its 3 × 3 neighborhood."""
+    context: Annotated[tuple[Literal[1, 3, 5], ...], Field(min_length=1), AfterValidator(_growing_from_one)]
+    """Sides, in tiles, of the squares whose mean features the head reads: 1, the tile itself, then wider ones."""
     precision: Literal["fp32"]
     """Arithmetic in which the features of the training spots were computed."""
 
@@ -62,8 +71,8 @@ class ReferenceEmbedding(_Part):
     cos_min: Annotated[float, Field(gt=0, le=1)]
 
 
-class HeadForm(_Part):
-    """What turns features into expression."""
+class RidgeForm(_Part):
+    """Principal components and ridge regression of all genes at once."""
 
     type: Literal["pca+ridge"]
     n_components: Annotated[int, Field(ge=1, le=65536)]
@@ -72,6 +81,24 @@ class HeadForm(_Part):
     rank: Annotated[int, Field(ge=1)]
     """Number of programs, independent patterns over the tissue, from which all genes are mixed."""
     intercept: Literal[True]
+    n_members: Annotated[int, Field(ge=0, le=100)] = 0
+    """Members fitted on resampled spots; 0 for a head that cannot say how sure it is."""
+
+
+class MlpForm(_Part):
+    """Principal components and small networks with one hidden layer, whose mean is the answer."""
+
+    type: Literal["pca+mlp"]
+    n_components: Annotated[int, Field(ge=1, le=65536)]
+    n_hidden: Annotated[int, Field(ge=1, le=65536)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    n_epochs: Annotated[int, Field(ge=1)]
+    likelihood: Literal["gaussian"]
+    n_members: Annotated[int, Field(ge=1, le=100)]
+
+
+HeadForm = Annotated[RidgeForm | MlpForm, Field(discriminator="type")]
+"""What turns features into expression."""
 
 
 class Target(_Part):
@@ -144,6 +171,57 @@ class GeneEntry(_Part):
         )
 
 
+class SignatureGene(_Part):
+    """A gene of a signature that the panel shows; its mean and standard deviation are those of the panel."""
+
+    symbol: Text
+    weight: float
+
+
+class SignatureEntry(_Part):
+    """A signature with the held-out evidence of its score, see `vst_dicom.domain.signature.PanelSignature`."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    name: Text
+    scoring: Scoring
+    citation: Text
+    note: Annotated[str, StringConstraints(max_length=2000)]
+    n_genes: Annotated[int, Field(ge=1)]
+    """Genes of the published list."""
+    genes: tuple[SignatureGene, ...]
+    """Those that the panel shows."""
+    status: GeneStatus
+    reason: Text
+    held_out_r: Correlation | None
+    held_out_interval: tuple[Correlation, Correlation] | None
+    held_out_unit: Literal["patient", "section"] | None
+    n_held_out: Annotated[int, Field(ge=0)]
+    depth_adjusted_r: Correlation | None
+
+    def to_panel_signature(self, panel: Mapping[str, GeneEntry]) -> PanelSignature:
+        """As the rest of the product knows it; `panel` holds the genes by symbol."""
+        return PanelSignature(
+            signature_id=self.id,
+            name=self.name,
+            scoring=self.scoring,
+            citation=self.citation,
+            note=self.note,
+            n_genes=self.n_genes,
+            genes=tuple(
+                ScoredGene(Gene(own.symbol, entry.hgnc), own.weight, entry.mean, entry.sd)
+                for own in self.genes
+                for entry in (panel[own.symbol],)
+            ),
+            status=self.status,
+            reason=self.reason,
+            held_out_r=self.held_out_r,
+            held_out_interval=self.held_out_interval,
+            held_out_unit=self.held_out_unit,
+            n_held_out=self.n_held_out,
+            depth_adjusted_r=self.depth_adjusted_r,
+        )
+
+
 class TrainingCohort(_Part):
     """Data that the head was fitted on, with the right to use it."""
 
@@ -211,6 +289,7 @@ class Manifest(_Part):
     head: HeadForm
     target: Target
     genes: Annotated[tuple[GeneEntry, ...], Field(min_length=1, max_length=100_000)]
+    signatures: tuple[SignatureEntry, ...] = ()
     training: Training
     scope: Scope
     provenance: Provenance
@@ -230,6 +309,12 @@ class Manifest(_Part):
         symbols = [entry.symbol for entry in self.genes]
         if len(set(symbols)) < len(symbols):
             raise ValueError("genes: a symbol occurs twice")
+        usable = {entry.symbol for entry in self.genes if entry.status is not GeneStatus.HIDDEN and entry.sd > 0}
+        for signature in self.signatures:
+            foreign = {gene.symbol for gene in signature.genes} - usable
+            if foreign or (signature.status is not GeneStatus.HIDDEN and not signature.genes):
+                msg = f"signatures: {signature.id} is made of genes that the bundle does not show"
+                raise ValueError(msg)
         finest, coarsest = self.encoder.spacing_um_range
         if not finest <= self.encoder.spacing_um <= coarsest:
             raise ValueError("encoder: spacing_um_range does not hold spacing_um")

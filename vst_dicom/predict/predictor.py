@@ -94,7 +94,8 @@ class Predictor:
     def express(self, embeddings: NDArray[np.float32], grid: TileGrid) -> NDArray[np.float32]:
         """Expression, shape ``(n_tiles, n_genes)``, of features that are already computed."""
         expression = np.empty((len(grid), len(self.bundle.genes)), dtype=np.float32)
+        context = self.bundle.manifest.encoder.context
         for start in range(0, len(grid), _TILES_AT_ONCE):
             tiles = slice(start, start + _TILES_AT_ONCE)
-            expression[tiles] = self.bundle.head.apply(with_context(embeddings, grid.cells, tiles))
+            expression[tiles] = self.bundle.head.apply(with_context(embeddings, grid.cells, tiles, context))
         return expression

@@ -1,10 +1,12 @@
 """The card of a bundle: what it is, what it may not be used for, and its held-out figures, for people."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
-from vst_dicom.predict.manifest import GeneEntry, Manifest
+from vst_dicom.predict.manifest import Encoder, GeneEntry, HeadForm, Manifest, RidgeForm
+from vst_dicom.training.card_chapter import Chapter
 from vst_dicom.training.evaluate import Protocol
 from vst_dicom.training.evidence import Row
 from vst_dicom.training.fit import RECIPE_NOTE
@@ -20,7 +22,7 @@ from vst_dicom.training.scores import LEAST_UNITS_FOR_INTERVAL
 from vst_dicom.training.yardsticks import BASELINE_NAMES, BASELINES, NUCLEI, NUCLEI_FITTED
 
 
-def write_card(manifest: Manifest, rows: Sequence[Row]) -> str:
+def write_card(manifest: Manifest, rows: Sequence[Row], chapters: Sequence[Chapter] = ()) -> str:
     """Compose the card, Markdown.
 
     Parameters
@@ -29,23 +31,56 @@ def write_card(manifest: Manifest, rows: Sequence[Row]) -> str:
         Of the bundle; its hashes are not used.
     rows
         Held-out figures.
+    chapters
+        What else was measured.
     """
-    sections = (_purpose(manifest), _data(manifest), _model(manifest), _figures(rows), _genes(manifest.genes),
-                _origin(manifest))  # fmt: skip
+    further = (chapter.as_markdown() for chapter in chapters)
+    sections = (_purpose(manifest), _data(manifest), _model(manifest), _figures(rows), *further,
+                _genes(manifest.genes), _origin(manifest))  # fmt: skip
     return "\n\n".join(sections) + "\n"
 
 
-def _purpose(manifest: Manifest) -> str:
+def warns_of_few_patients(manifest: Manifest) -> str:
+    """Say what few patients cannot show; empty where there are enough."""
     n_patients = sum(len(cohort.patients) for cohort in manifest.training.cohorts)
     n_all = n_patients + sum(len(cohort.held_out_patients) for cohort in manifest.training.cohorts)
-    few = (
-        f"\n\n**A demonstration.** The cohort has {counted(n_all, 'patient')}, and {counted(n_patients, 'patient')} "
-        f"trained the head. No gene can be called supported from that: {LEAST_UNITS_FOR_INTERVAL} patients are the "
-        "fewest at which an interval over patients says anything. What it shows on a slide of another patient is a "
-        "guess by likeness; the figures on the other patient below say how good a guess."
-        if n_all < LEAST_UNITS_FOR_INTERVAL
-        else ""
+    if n_all >= LEAST_UNITS_FOR_INTERVAL:
+        return ""
+    return (
+        f"The cohort has {counted(n_all, 'patient')}, and {counted(n_patients, 'patient')} trained the head. "
+        f"{_COUNTS[n_all]} nothing general. "
+        f"No gene can be called supported from that: {LEAST_UNITS_FOR_INTERVAL} patients are the fewest at which an "
+        "interval over patients says anything. What it shows on a slide of another patient is a guess by likeness; the "
+        "figures on patients left out as a whole say how good a guess."
     )
+
+
+_COUNTS: Final = {
+    1: "One patient proves",
+    2: "Two patients prove",
+    3: "Three patients prove",
+    4: "Four patients prove",
+    5: "Five patients prove",
+}
+
+
+def limits(manifest: Manifest) -> list[str]:
+    """Say what the bundle must not be used for."""
+    scope = manifest.scope
+    return [
+        "for any decision about a patient, for grading, typing, prognosis, receptor or HER2 status, or choice of "
+        "treatment",
+        "as a replacement of immunohistochemistry, in-situ hybridization or sequencing",
+        f"on other organs, stains, species or preparations than {', '.join(scope.organs)}, {scope.stain}, "
+        f"{scope.species}, {', '.join(scope.specimen)}",
+        "to compare slides with each other: values are relative to the sections that trained the head, and "
+        "differences of stain or scanner between slides move them",
+    ]
+
+
+def _purpose(manifest: Manifest) -> str:
+    warning = warns_of_few_patients(manifest)
+    few = f"\n\n**A demonstration.** {warning}" if warning else ""
     return f"""# {manifest.id} {manifest.version}
 
 {manifest.description}
@@ -55,12 +90,7 @@ def _purpose(manifest: Manifest) -> str:
 It predicts relative mRNA expression from the look of the tissue. It measures nothing, and it knows nothing of DNA.
 
 Not to be used:
-- for any decision about a patient, for grading, typing, prognosis, receptor or HER2 status, or choice of treatment;
-- as a replacement of immunohistochemistry, in-situ hybridization or sequencing;
-- on other organs, stains, species or preparations than {", ".join(manifest.scope.organs)}, {manifest.scope.stain},
-  {manifest.scope.species}, {", ".join(manifest.scope.specimen)};
-- to compare slides with each other: values are relative to the sections that trained the head, and differences of
-  stain or scanner between slides move them."""
+{_bullets(limits(manifest))}"""
 
 
 def _data(manifest: Manifest) -> str:
@@ -83,18 +113,51 @@ def _data(manifest: Manifest) -> str:
 
 
 def _model(manifest: Manifest) -> str:
-    encoder, head = manifest.encoder, manifest.head
-    tile_um = encoder.tile_px * encoder.spacing_um
+    encoder = manifest.encoder
     return f"""## Model
 - Encoder: {encoder.name}, frozen, never trained on tissue ({encoder.source}; {encoder.license}).
-- Input: tiles of {tile_um:g} µm, {encoder.tile_px} px at {encoder.spacing_um:g} µm. Beside the tile's own features the
-  head reads the mean over the tissue tiles of its 3 × 3 neighborhood, {3 * tile_um:g} µm.
-- Head: {head.n_components} principal components, ridge regression with intercept (penalty {head.alpha:g}), reduced to
-  {head.rank} programs. All {len(manifest.genes)} genes are mixed from these {head.rank} patterns, so many maps look
-  alike; likeness of two maps is no evidence that two genes go together.
-- Features and expression were centered within each section before the fit. Penalty and number of programs were chosen
-  by leaving out training sections in turn, never by tested tissue.
-- {RECIPE_NOTE}"""
+{_bullets(context_and_head(manifest))}"""
+
+
+def context_and_head(manifest: Manifest) -> list[str]:
+    """Say what the head reads, what it is, and how it was fitted."""
+    encoder = manifest.encoder
+    tile_um = encoder.tile_px * encoder.spacing_um
+    return [
+        f"Input: tiles of {tile_um:g} µm, {encoder.tile_px} px at {encoder.spacing_um:g} µm. {_context(encoder)}",
+        _head(manifest.head, len(manifest.genes)),
+        "Features and expression were centered within each section before the fit. What is left open by the recipe was "
+        "chosen by leaving out training sections in turn, never by tested tissue.",
+        RECIPE_NOTE,
+    ]
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _context(encoder: Encoder) -> str:
+    """Say which neighborhoods the head reads."""
+    tile_um = encoder.tile_px * encoder.spacing_um
+    squares = [f"{side} × {side} tiles, {side * tile_um:g} µm" for side in encoder.context if side > 1]
+    if not squares:
+        return "The head reads the tile alone."
+    return f"Beside the tile's own features the head reads means over the tissue tiles around it: {'; '.join(squares)}."
+
+
+def _head(head: HeadForm, n_genes: int) -> str:
+    """Say what turns features into expression."""
+    if isinstance(head, RidgeForm):
+        return (
+            f"Head: {head.n_components} principal components, ridge regression with intercept (penalty "
+            f"{head.alpha:g}), reduced to {head.rank} programs. All {n_genes} genes are mixed from these {head.rank} "
+            "patterns, so many maps look alike; likeness of two maps is no evidence that two genes go together."
+        )
+    return (
+        f"Head: {head.n_components} principal components, {head.n_members} networks with one hidden layer of "
+        f"{head.n_hidden} values, fitted by Gaussian likelihood, averaged. All {n_genes} genes are mixed from these "
+        "hidden values; likeness of two maps is no evidence that two genes go together."
+    )
 
 
 def _figures(rows: Sequence[Row]) -> str:

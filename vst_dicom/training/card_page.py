@@ -1,27 +1,26 @@
 """The card as one page for a browser: tables, plots and every gene, in a file that loads nothing from elsewhere."""
 
-import base64
 import importlib.resources
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Final
 
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
-from vst_dicom.predict.manifest import GeneEntry, Manifest
+from vst_dicom.predict.manifest import Manifest
 from vst_dicom.training.card import (
-    best_baseline,
     context_and_head,
     counted,
     gate_rules,
     limits,
-    number,
     p_value,
     remarks,
     warns_of_few_patients,
 )
 from vst_dicom.training.card_chapter import Chapter
+from vst_dicom.training.card_genes import gene_table
+from vst_dicom.training.card_html import bullets, pairs, picture, table
 from vst_dicom.training.card_plots import (
     draw_baselines,
     draw_calibration,
@@ -34,6 +33,31 @@ from vst_dicom.training.evidence import Row
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.gate import MOST_FALSE, GeneEvidence, judged_folds
 from vst_dicom.training.yardsticks import BASELINE_NAMES, BASELINES
+
+_PICTURES: Final = {
+    "distribution": (
+        "Histogram of held-out r and depth-adjusted r over the genes",
+        "How held-out r and depth-adjusted r spread over the genes of the panel.",
+    ),
+    "baselines": (
+        "Model and baselines, r and depth-adjusted r; the numbers are in the next table",
+        "Hollow: r. Full: depth-adjusted r. A model is worth its name where its full dot lies right of every gray one.",
+    ),
+    "null": (
+        "Histograms of panel means of maps laid over at random, with lines where the model is; p are in the "
+        "first table",
+        "Thin: panel means that maps laid over at random reach. Thick line: what was found.",
+    ),
+    "calibration": (
+        "Measured against predicted expression in tenths of the held-out spots, and a histogram of slopes",
+        "Held-out spots, differences from the section's mean. Gray: one line per gene. Blue: all of them together.",
+    ),
+    "strips": (
+        "Held-out r of the best genes on each piece of tissue; the numbers are in the next table",
+        "The best genes, one dot per piece of tissue that was left out. Dotted line: what the median must reach.",
+    ),
+}
+"""What each picture shows, for those who cannot see it, and its caption."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +91,7 @@ def write_page(manifest: Manifest, evidence: Evidence) -> str:
         ("calibration", "Calibration", _calibration(manifest, evidence)),
         *((f"part-{place}", chapter.title, _chapter(chapter)) for place, chapter in enumerate(evidence.chapters)),
         ("gate", "Which genes are shown", _gate(manifest, evidence)),
-        ("genes", "Every gene", _genes(manifest.genes)),
+        ("genes", "Every gene", gene_table(manifest.genes)),
         ("origin", "Make it again", _origin(manifest)),
     ]
     links = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in chapters)
@@ -113,7 +137,11 @@ def _at_a_glance(manifest: Manifest, evidence: Evidence) -> str:
     n_spots = sum(len(section.expression) for section in evidence.sections)
     best = evidence.rows[0]
     facts = (
-        ("Genes shown", f"{len(shown)} of {len(entries)}", f"{supported} supported, {len(shown) - supported} exploratory"),
+        (
+            "Genes shown",
+            f"{len(shown)} of {len(entries)}",
+            f"{supported} supported, {len(shown) - supported} exploratory",
+        ),
         ("Patients", str(n_patients), f"{counted(len(evidence.sections), 'section')}, {n_spots:,} spots"),
         ("Mean held-out r", f"{best.r:.3f}", f"depth-adjusted {best.depth_adjusted_r:.3f}; {best.held_out}"),
         ("Encoder", manifest.encoder.name, manifest.encoder.license),
@@ -127,13 +155,18 @@ def _at_a_glance(manifest: Manifest, evidence: Evidence) -> str:
 
 def _few_patients(manifest: Manifest) -> str:
     warning = warns_of_few_patients(manifest)
-    return f'<div class="notice" role="note"><p><strong>A demonstration.</strong> {escape(warning)}</p></div>' if warning else ""
+    return (
+        f'<div class="notice" role="note"><p><strong>A demonstration.</strong> {escape(warning)}</p></div>'
+        if warning
+        else ""
+    )
 
 
 def _purpose(manifest: Manifest) -> str:
     return (
         f"<p><strong>{escape(RESEARCH_USE_ONLY)}</strong> It predicts relative mRNA expression from the look of the "
-        "tissue. It measures nothing, and it knows nothing of DNA.</p><p>Not to be used:</p>" + _bullets(limits(manifest))
+        "tissue. It measures nothing, and it knows nothing of DNA.</p><p>Not to be used:</p>"
+        + bullets(limits(manifest))
     )  # fmt: skip
 
 
@@ -142,7 +175,7 @@ def _data(manifest: Manifest) -> str:
     for cohort in manifest.training.cohorts:
         apart = ", ".join(cohort.held_out_patients) or "none"
         parts.append(
-            _pairs(
+            pairs(
                 ("Cohort", cohort.name),
                 ("doi", cohort.doi),
                 ("Licence", f"{cohort.license}; the head is a work derived from it and carries this attribution"),
@@ -154,7 +187,7 @@ def _data(manifest: Manifest) -> str:
         )  # fmt: skip
     target = manifest.target
     parts.append(
-        _pairs(
+        pairs(
             ("Target", f"{target.quantity}, {UNIT}: {target.normalisation}"),
             ("Measured by", f"{target.library}, spots of {target.spot_um:g} µm"),
             ("Panel", manifest.training.panel),
@@ -165,11 +198,11 @@ def _data(manifest: Manifest) -> str:
 
 def _model(manifest: Manifest) -> str:
     encoder = manifest.encoder
-    return _pairs(
+    return pairs(
         ("Encoder", f"{encoder.name}, frozen; {encoder.embed_dim} features per tile"),
         ("Encoder's licence", encoder.license),
         ("Encoder's source", encoder.source),
-    ) + _bullets(context_and_head(manifest))
+    ) + bullets(context_and_head(manifest))
 
 
 def _figures(evidence: Evidence) -> str:
@@ -195,15 +228,15 @@ def _figures(evidence: Evidence) -> str:
     return f"""<p>Means over the whole panel, shown and hidden genes alike, of correlations within a section. Every line
 was fitted anew without the tissue that it tests. <em>Depth-adjusted</em>: the logarithm of the spot's total counts is
 partialled out of both sides, since cellular tissue yields more transcripts of nearly every gene.</p>
-{_table(head, lines, means, n_text=2)}
+{table(head, lines, means, n_text=2)}
 {said}
 <p>Sections of one patient are close relatives: figures with a section left out say how well the model carries on within
 a patient, not how it does on another.</p>
-{_picture(draw_distribution(evidence.verdicts), "Histogram of held-out r and depth-adjusted r over the genes", "How held-out r and depth-adjusted r spread over the genes of the panel.")}
+{_drawn("distribution", draw_distribution(evidence.verdicts))}
 <h3>Against plain knowledge</h3>
 <p>The same tissue predicted by {escape("; ".join(BASELINES.values()))}.</p>
-{_picture(draw_baselines(rows), "Model and baselines, r and depth-adjusted r; the numbers are in the next table", "Hollow: r. Full: depth-adjusted r. A model is worth its name where its full dot lies right of every gray one.")}
-{_table(("held out", "this model", *(BASELINE_NAMES[name] for name in names)), against, means, n_text=1)}
+{_drawn("baselines", draw_baselines(rows))}
+{table(("held out", "this model", *(BASELINE_NAMES[name] for name in names)), against, means, n_text=1)}
 <p>In each cell r, then depth-adjusted r. A star: the model's depth-adjusted r is higher with p ≤ {MOST_FALSE:g}
 (one-sided, flipping the signs of blocks of 4 × 4 spots).</p>"""
 
@@ -213,10 +246,10 @@ def _null(evidence: Evidence) -> str:
     if not n_draws:
         return "<p>No maps were laid over at random.</p>"
     return f"""<p>Two smooth maps agree more often than independent spots would. So each measured map was mirrored and
-shifted over the predicted one on a torus {n_draws} times: both stay as smooth as they are, and only their match is lost.
+shifted over the predicted one on a torus {n_draws} times: both stay as smooth as they are, only their match is lost.
 The false discovery rate of each gene (Benjamini and Hochberg over the panel) rests on the larger of the p of r and of
 depth-adjusted r.</p>
-{_picture(draw_null(evidence.scores), "Histograms of panel means of maps laid over at random, with lines where the model is; p are in the first table", "Thin: panel means that maps laid over at random reach. Thick line: what was found.")}"""
+{_drawn("null", draw_null(evidence.scores))}"""
 
 
 def _calibration(manifest: Manifest, evidence: Evidence) -> str:
@@ -226,7 +259,7 @@ def _calibration(manifest: Manifest, evidence: Evidence) -> str:
     n_ranks = sum(gene.ranks_only and gene.status is not GeneStatus.HIDDEN for gene in manifest.genes)
     return f"""<p>Where the slope of measured on predicted expression is near 1, a predicted difference may be read as a
 difference of expression. {counted(n_ranks, "shown gene")} must be read as ranks.</p>
-{_picture(picture, "Measured against predicted expression in tenths of the held-out spots, and a histogram of slopes", "Held-out spots, differences from the section's mean. Gray: one line per gene. Blue: all of them together.")}"""
+{_drawn("calibration", picture)}"""
 
 
 def _gate(manifest: Manifest, evidence: Evidence) -> str:
@@ -234,84 +267,19 @@ def _gate(manifest: Manifest, evidence: Evidence) -> str:
     shown = sorted((g for g in manifest.genes if g.status is not GeneStatus.HIDDEN), key=lambda gene: -gene.held_out_r)
     names = ", ".join(gene.symbol for gene in shown) or "none"
     strips = draw_strips(symbols, evidence.verdicts, evidence.scores)
-    return f"""<p>A gene is shown when:</p>{_bullets(gate_rules())}
-<p>Hidden genes are never written. Genes were selected by the same figures that are printed here, so those of shown genes
-are somewhat too good; the means over the panel above are not selected.</p>
+    return f"""<p>A gene is shown when:</p>{bullets(gate_rules())}
+<p>Hidden genes are never written. Genes were selected by the same figures that are printed here, so those of shown
+genes are somewhat too good; the means over the panel above are not selected.</p>
 <p><strong>{len(shown)} of {len(symbols)} survive:</strong> {escape(names)}.</p>
-{_picture(strips, "Held-out r of the best genes on each piece of tissue; the numbers are in the next table", "The best genes, one dot per piece of tissue that was left out. Dotted line: what the median must reach.")}"""
-
-
-_SORTS: tuple[tuple[str, str, Callable[[GeneEntry], float | str]], ...] = (
-    ("r", "held-out r", lambda gene: -gene.held_out_r),
-    ("adjusted", "depth-adjusted r", lambda gene: math.inf if gene.depth_adjusted_r is None else -gene.depth_adjusted_r),
-    ("other", "other patient", lambda gene: math.inf if gene.other_patient_r is None else -gene.other_patient_r),
-    ("slope", "slope nearest 1", lambda gene: math.inf if gene.slope is None else abs(gene.slope - 1)),
-    ("symbol", "name", lambda gene: gene.symbol.casefold()),
-)  # fmt: skip
-"""Id, label and key of each order of the gene table."""
-
-
-def _genes(genes: Sequence[GeneEntry]) -> str:
-    places: dict[str, list[int]] = {}
-    for name, _, key in _SORTS:
-        order = sorted(range(len(genes)), key=lambda index, key=key: key(genes[index]))  # type: ignore[misc]
-        places[name] = [0] * len(genes)
-        for place, index in enumerate(order):
-            places[name][index] = place
-    sorts = "".join(
-        f'<label><input type="radio" name="sort" id="by-{name}"{" checked" if not place else ""}>{escape(label)}</label>'
-        for place, (name, label, _) in enumerate(_SORTS)
-    )
-    wanted = "".join(
-        f'<label><input type="radio" name="only" id="only-{name}"{" checked" if name == "all" else ""}>{name}</label>'
-        for name in ("all", "shown", "hidden")
-    )
-    head = ("gene", "status", "r", "95 % interval", "positive", "depth-adj.", "Spear&shy;man", "R²", "MAE", "slope", "q",
-            "Moran ratio", "best baseline")  # fmt: skip
-    by_r = sorted(range(len(genes)), key=lambda index: places["r"][index])
-    body = "\n".join(_gene(genes[i], {name: at[i] for name, at in places.items()}) for i in by_r)
-    cells = "".join(f'<th role="columnheader">{name}</th>' for name in head)
-    return f"""<p>Medians over the pieces of tissue left out. MAE in {UNIT}. Moran ratio: spatial autocorrelation of
-predicted by measured maps; measured ones carry counting noise, so it is mostly above 1.</p>
-<div class="genes">
-<fieldset><legend>Sort by</legend>{sorts}</fieldset> <fieldset><legend>Genes</legend>{wanted}</fieldset>
-<div class="wide"><table role="table" aria-label="Every gene of the panel">
-<thead role="rowgroup"><tr role="row">{cells}</tr></thead>
-<tbody role="rowgroup">
-{body}
-</tbody></table></div></div>"""
-
-
-def _gene(gene: GeneEntry, places: dict[str, int]) -> str:
-    interval = gene.held_out_interval
-    cells = (
-        f'<span class="chip {gene.status}">{gene.status}</span>',
-        f"<strong>{gene.held_out_r:.2f}</strong>",
-        "–" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
-        "–" if gene.positive_share is None else f"{gene.positive_share:.0%}",
-        number(gene.depth_adjusted_r),
-        number(gene.spearman),
-        number(gene.r2),
-        number(gene.mae),
-        number(gene.slope) + (" †" if gene.ranks_only else ""),
-        p_value(gene.q),
-        number(gene.moran_ratio),
-        escape(best_baseline(gene)),
-    )
-    order = "".join(f"--by-{name}:{place};" for name, place in places.items())
-    hidden = ' class="is-hidden"' if gene.status is GeneStatus.HIDDEN else ""
-    symbol = f'<td role="cell" class="symbol">{escape(gene.symbol)}<small>{escape(gene.hgnc or "no HGNC id")}</small></td>'
-    rest = "".join(f'<td role="cell">{cell}</td>' for cell in cells)
-    why = f'<td role="cell" class="why">{escape(gene.reason)}</td>'
-    return f'<tr role="row"{hidden} style="{order}">{symbol}{rest}{why}</tr>'
+{_drawn("strips", strips)}"""
 
 
 def _origin(manifest: Manifest) -> str:
     made = manifest.provenance
-    files = _pairs(*((name, digest) for name, digest in manifest.files.items() if set(digest) != {"0"}))
+    files = pairs(*((name, digest) for name, digest in manifest.files.items() if set(digest) != {"0"}))
     return (
         f"<pre><code>{escape(made.command)}</code></pre>"
-        + _pairs(
+        + pairs(
             ("Made on", f"{made.built.isoformat()} by vst_dicom {made.code_version}, seed {manifest.training.seed}"),
             ("SHA-256 over the inputs", made.data_sha256),
             ("Protocol", manifest.training.protocol),
@@ -322,40 +290,14 @@ def _origin(manifest: Manifest) -> str:
 
 def _chapter(chapter: Chapter) -> str:
     text = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in chapter.paragraphs)
-    rows = _table(chapter.head, chapter.rows, [False] * len(chapter.rows), n_text=1) if chapter.head else ""
-    picture = _picture(chapter.picture, chapter.picture_says, chapter.picture_says) if chapter.picture else ""
-    return text + picture + rows
+    rows = table(chapter.head, chapter.rows, [False] * len(chapter.rows), n_text=1) if chapter.head else ""
+    drawn = picture(chapter.picture, chapter.picture_says, chapter.picture_says) if chapter.picture else ""
+    return text + drawn + rows
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]], means: Sequence[bool], n_text: int) -> str:
-    """Set a table whose first `n_text` columns are words; marked lines are means."""
-    titles = "".join(
-        f'<th scope="col"{" class=text" if column < n_text else ""}>{escape(title)}</th>'
-        for column, title in enumerate(head)
-    )
-    body = "".join(
-        f"<tr{' class=mean' if mean else ''}>"
-        + "".join(f"<td{' class=text' if column < n_text else ''}>{escape(cell)}</td>" for column, cell in enumerate(line))
-        + "</tr>"
-        for line, mean in zip(lines, means, strict=True)
-    )  # fmt: skip
-    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _picture(svg: str, alt: str, caption: str) -> str:
-    data = base64.b64encode(svg.encode()).decode()
-    return (
-        f'<figure><img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
-
-
-def _pairs(*pairs: tuple[str, str]) -> str:
-    return '<dl class="plain">' + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in pairs) + "</dl>"
-
-
-def _bullets(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+def _drawn(name: str, svg: str) -> str:
+    alt, caption = _PICTURES[name]
+    return picture(svg, alt, caption)
 
 
 def _bold(text: str) -> str:

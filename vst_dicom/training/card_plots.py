@@ -3,9 +3,10 @@
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vst_dicom.domain.wording import UNIT
 from vst_dicom.training.evaluate import FoldScore, Protocol
@@ -29,8 +30,14 @@ _COLORS: Final = (_BLUE, _ORANGE, "#00795a", "#8a4f9e", "#7a6a00", "#a3324a", "#
 MOST_STRIPS: Final = 40
 """Genes in the strip plot."""
 
+_MARKS: Final = (
+    (Protocol.SECTION, "o", "its sections, one by one"),
+    (Protocol.PATIENT, "D", "left out as a whole"),
+    (Protocol.SITE, "s", "left out with the site"),
+)
+
 _N_BINS: Final = 10
-_STYLE: Final = {
+_STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "card",
     "font.family": "sans-serif",
@@ -111,7 +118,7 @@ def draw_distribution(verdicts: Sequence[GeneEvidence]) -> str:
     adjusted = [verdict.depth_adjusted_r for verdict in verdicts]
     with _drawing(1, 6.6, 2.9) as (figure, (axis,)):
         low, high = min(*r, *adjusted, 0), max(*r, *adjusted, 0.35)
-        bins = np.linspace(low, high, 40)
+        bins = np.linspace(low, high, 40).tolist()
         axis.hist(r, bins, color=_BLUE, alpha=0.30)
         axis.hist(r, bins, color=_BLUE, histtype="step", linewidth=1.6, label="r")
         axis.hist(adjusted, bins, color=_ORANGE, histtype="step", linewidth=1.6, linestyle="--",
@@ -133,19 +140,14 @@ def draw_strips(symbols: Sequence[str], verdicts: Sequence[GeneEvidence], scores
     with _drawing(1, 7.6, 0.9 + 0.21 * len(order)) as (figure, (axis,)):
         axis.axvline(0, color=_GRAY, linewidth=0.8)
         axis.axvline(LEAST_R, color=_GRAY, linewidth=0.8, linestyle=":")
-        for protocol, marker in ((Protocol.SECTION, "o"), (Protocol.PATIENT, "D"), (Protocol.SITE, "s")):
+        for protocol, marker, what in _MARKS:
             for number, patient in enumerate(patients):
                 color = _COLORS[number % len(_COLORS)]
-                told = False
-                for score in scores:
-                    if score.fold.protocol is not protocol or score.fold.patient != patient:
-                        continue
-                    full = {"color": color} if protocol is Protocol.SECTION else {"facecolor": "white",
-                                                                                  "edgecolor": color}  # fmt: skip
-                    left_out = "its sections, one by one" if protocol is Protocol.SECTION else "left out as a whole"
+                units = [s for s in scores if s.fold.protocol is protocol and s.fold.patient == patient]
+                for place, score in enumerate(units):
                     axis.scatter(score.figures.r[order], places, s=20, marker=marker, linewidth=1.3, zorder=3,
-                                 label=None if told else f"{patient}: {left_out}", **full)  # fmt: skip
-                    told = True
+                                 facecolor=color if protocol is Protocol.SECTION else "white", edgecolor=color,
+                                 label=f"{patient}: {what}" if place == 0 else None)  # fmt: skip
         axis.vlines([verdicts[gene].r for gene in order], places - 0.38, places + 0.38, color="#1d2733", linewidth=2,
                     zorder=4, label="median that is judged")  # fmt: skip
         axis.set_yticks(places, [symbols[gene] for gene in order], fontsize=9)
@@ -179,8 +181,9 @@ def draw_calibration(
         left.legend(loc="upper left", fontsize=9)
         slopes = np.clip([verdict.slope for verdict in verdicts], -1, 3)
         right.axvspan(*CALIBRATED, color="#dff0e8")
-        right.hist(slopes, np.linspace(-1, 3, 41), color=_GRAY, alpha=0.35, label="all genes")
-        right.hist(slopes[shown], np.linspace(-1, 3, 41), color=_BLUE, alpha=0.85, label="shown genes")
+        bins = np.linspace(-1, 3, 41).tolist()
+        right.hist(slopes, bins, color=_GRAY, alpha=0.35, label="all genes")
+        right.hist(slopes[shown], bins, color=_BLUE, alpha=0.85, label="shown genes")
         right.axvline(1, color=_ORANGE, linewidth=1, linestyle="--")
         right.set_xlabel("calibration slope (band: values may be read as such)", fontsize=9)
         right.set_ylabel("genes", fontsize=9)
@@ -220,7 +223,7 @@ def draw_null(scores: Sequence[FoldScore]) -> str:
         return _svg(figure)
 
 
-def _centered(values: "FloatArray") -> FloatArray:
+def _centered(values: NDArray[np.floating]) -> FloatArray:
     centered: FloatArray = values - values.mean(axis=0, dtype=np.float64)
     return centered
 

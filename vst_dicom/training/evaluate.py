@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import InputError
-from vst_dicom.predict.head import RidgeHead
+from vst_dicom.predict.head import Head
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.figures import N_DRAWS, Figures, average, measure
 from vst_dicom.training.fit import Choice, Recipe, fit_head
@@ -152,8 +152,10 @@ def evaluate(
         How to fit.
     progress
         Called with folds done and folds in all.
-    seed, n_draws
-        Of the null.
+    seed
+        Of the members' draws and the null.
+    n_draws
+        Maps of the null per section.
 
     Raises
     ------
@@ -177,9 +179,9 @@ def evaluate(
 def _score(
     fold: Fold, train: list[SectionSpots], test: list[SectionSpots], recipe: Recipe, seed: int, n_draws: int
 ) -> FoldScore:
-    head, choice = fit_head(train, recipe)
+    head, choice = fit_head(train, recipe, seed)
     predicted = {section.section_id: head.apply(section.features) for section in test}
-    spread = {name: np.zeros_like(values) for name, values in predicted.items()}  # a single ridge has no members
+    spread = {section.section_id: head.spread(section.features) for section in test}
     figures = {
         section.section_id: measure(
             section, predicted[section.section_id], predict_baselines(train, section), n_draws, seed
@@ -190,7 +192,7 @@ def _score(
     return FoldScore(fold, choice, n_spots, figures, predicted, spread)
 
 
-def score_head(head: RidgeHead, sections: Sequence[SectionSpots]) -> list[tuple[str, float, float]]:
+def score_head(head: Head, sections: Sequence[SectionSpots]) -> list[tuple[str, float, float]]:
     """Score a head as it is: section, mean Pearson and mean depth-adjusted Pearson over the panel.
 
     The caller makes sure that the head was not fitted on these sections.

@@ -208,7 +208,7 @@ def describe_places(
     batches = sample_tiles(source, corners, tile_size, batch_size=engine.batch_size)
     embeddings = engine.embed(observed(batches), len(corners), progress)
     cells = _STEPS[step] + np.column_stack([np.ones(len(place)), 4 * place + 1])
-    with_neighbors = with_context(embeddings, cells.astype(np.int32))
+    with_neighbors = with_context(embeddings, cells.astype(np.int32), context=(1, 3))
     return with_neighbors[step == _CENTER], plain
 
 

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vst_dicom.predict.head import RidgeHead
+from vst_dicom.predict.head import Head
+from vst_dicom.predict.manifest import HeadForm, RidgeForm
+from vst_dicom.predict.ridge_head import RidgeHead
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.scores import FloatArray, pearson
 
@@ -44,11 +47,14 @@ class Recipe:
         Principal components at most.
     alphas, ranks
         What to choose from.
+    n_members
+        Members fitted on resampled spots.
     """
 
     n_components: int = 256
     alphas: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
     ranks: tuple[int, ...] = (5, 10, 20, 40)
+    n_members: int = 5
 
 
 DEFAULT_RECIPE: Final = Recipe()
@@ -78,6 +84,11 @@ class Decomposition:
         Of components and expression, shape ``(n_components, n_genes)``.
     intercept
         Mean expression, shape ``(n_genes,)``.
+    scores, expression
+        Of the training spots, both centered within sections, shapes ``(n_spots, n_components)`` and
+        ``(n_spots, n_genes)``.
+    bounds
+        Where each section begins and the last ends, shape ``(n_sections + 1,)``.
     """
 
     mean: FloatArray
@@ -86,6 +97,9 @@ class Decomposition:
     variances: FloatArray
     covariance: FloatArray
     intercept: FloatArray
+    scores: FloatArray
+    expression: FloatArray
+    bounds: NDArray[np.int64]
 
 
 def decompose(sections: Sequence[SectionSpots], n_components: int) -> Decomposition:
@@ -109,20 +123,37 @@ def decompose(sections: Sequence[SectionSpots], n_components: int) -> Decomposit
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     largest = np.abs(directions).argmax(axis=1)
     directions *= np.sign(directions[np.arange(len(directions)), largest])[:, None]
-    covariance = directions @ (features.T @ expression) / len(features)
-    return Decomposition(mean, block_scale, directions, values[order] / len(features), covariance, intercept)
+    scores = features @ directions.T
+    covariance = scores.T @ expression / len(features)
+    bounds = np.cumsum([0, *(len(section.features) for section in sections)])
+    return Decomposition(
+        mean, block_scale, directions, values[order] / len(features), covariance, intercept, scores, expression, bounds
+    )
 
 
-def solve(parts: Decomposition, choice: Choice) -> RidgeHead:
-    """Ridge regression of all genes with intercept, then only the strongest programs of its answer."""
+def solve(parts: Decomposition, choice: Choice, n_members: int = 0, seed: int = 0) -> RidgeHead:
+    """Ridge regression of all genes with intercept, then only the strongest programs of its answer.
+
+    Parameters
+    ----------
+    parts
+        Training spots.
+    choice
+        Penalty and number of programs.
+    n_members, seed
+        How many members to fit on resampled spots, and the seed of their draws.
+    """
     coefficients, programs = _regress(parts, choice.alpha)
     programs = programs[: choice.rank]
     scale = np.sqrt(parts.variances)[:, None]
+    random = np.random.default_rng(seed)
+    members = [scale * _regress_resampled(parts, choice, random) for _ in range(n_members)]
     return RidgeHead(
         mean=parts.mean.astype(np.float32),
         components=(parts.directions * parts.block_scale / scale).astype(np.float32),
         coefficients=(scale * (coefficients @ programs.T @ programs)).astype(np.float32),
         intercept=parts.intercept.astype(np.float32),
+        member_coefficients=np.array(members, dtype=np.float32).reshape(n_members, *coefficients.shape),
     )
 
 
@@ -137,6 +168,29 @@ def _regress(parts: Decomposition, alpha: float) -> tuple[FloatArray, FloatArray
     fitted = np.sqrt(parts.variances)[:, None] * coefficients
     strengths, programs = np.linalg.eigh(fitted.T @ fitted)
     return coefficients, programs[:, np.argsort(strengths)[::-1]].T
+
+
+def _regress_resampled(parts: Decomposition, choice: Choice, random: np.random.Generator) -> FloatArray:
+    """Coefficients, shape ``(n_components, n_genes)``, from sections drawn with replacement and spots within them.
+
+    What changes from section to section then shows in the members, beside what changes from spot to spot.
+    """
+    n_sections = len(parts.bounds) - 1
+    drawn = [
+        random.integers(
+            parts.bounds[section], parts.bounds[section + 1], parts.bounds[section + 1] - parts.bounds[section]
+        )
+        for section in random.integers(0, n_sections, n_sections)
+    ]
+    spots = np.concatenate(drawn)
+    scores, expression = parts.scores[spots], parts.expression[spots]
+    penalty = choice.alpha * parts.variances.mean() * np.eye(scores.shape[1])
+    coefficients = np.linalg.solve(scores.T @ scores / len(spots) + penalty, scores.T @ expression / len(spots))
+    fitted = scores @ coefficients
+    strengths, programs = np.linalg.eigh(fitted.T @ fitted)
+    strongest = programs[:, np.argsort(strengths)[::-1][: choice.rank]]
+    answer: FloatArray = coefficients @ strongest @ strongest.T
+    return answer
 
 
 def choose(sections: Sequence[SectionSpots], recipe: Recipe) -> Choice:
@@ -164,10 +218,22 @@ def choose(sections: Sequence[SectionSpots], recipe: Recipe) -> Choice:
     return max(totals, key=lambda choice: totals[choice])
 
 
-def fit_head(sections: Sequence[SectionSpots], recipe: Recipe = DEFAULT_RECIPE) -> tuple[RidgeHead, Choice]:
-    """Choose inside the training sections, then fit on all of them."""
+def fit_head(sections: Sequence[SectionSpots], recipe: Recipe = DEFAULT_RECIPE, seed: int = 0) -> tuple[Head, Choice]:
+    """Choose inside the training sections, then fit on all of them; `seed` is that of the members' draws."""
     choice = choose(sections, recipe)
-    return solve(decompose(sections, recipe.n_components), choice), choice
+    return solve(decompose(sections, recipe.n_components), choice, recipe.n_members, seed), choice
+
+
+def form_of(head: Head, choice: Choice) -> HeadForm:
+    """Say in the manifest's words what was fitted."""
+    return RidgeForm(
+        type="pca+ridge",
+        n_components=head.n_components,
+        alpha=choice.alpha,
+        rank=choice.rank,
+        intercept=True,
+        n_members=head.n_members,
+    )
 
 
 def _strips(section: SectionSpots) -> list[SectionSpots]:
