@@ -46,9 +46,9 @@ def test_no_fold_ever_tests_what_it_trained_on(cohort: list[SectionSpots], monke
     fitted: list[set[str]] = []
     real = evaluate_module.fit_head
 
-    def spy(train: list[SectionSpots], recipe: Recipe) -> object:
+    def spy(train: list[SectionSpots], recipe: Recipe, seed: int) -> object:
         fitted.append({part.section_id for part in train})
-        return real(train, recipe)
+        return real(train, recipe, seed)
 
     monkeypatch.setattr(evaluate_module, "fit_head", spy)
     spied = evaluate(cohort, RECIPE, n_draws=0)

@@ -28,8 +28,8 @@ from vst_dicom.training.card_plots import (
     draw_null,
     draw_strips,
 )
-from vst_dicom.training.evaluate import FoldScore
-from vst_dicom.training.evidence import Row
+from vst_dicom.training.evaluate import FoldScore, Protocol
+from vst_dicom.training.evidence import Row, mean_row
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.gate import MOST_FALSE, GeneEvidence, judged_folds
 from vst_dicom.training.yardsticks import BASELINE_NAMES, BASELINES
@@ -135,17 +135,19 @@ def _at_a_glance(manifest: Manifest, evidence: Evidence) -> str:
     cohorts = manifest.training.cohorts
     n_patients = sum(len(cohort.patients) + len(cohort.held_out_patients) for cohort in cohorts)
     n_spots = sum(len(section.expression) for section in evidence.sections)
-    best = evidence.rows[0]
-    facts = (
+    facts = [
         (
             "Genes shown",
             f"{len(shown)} of {len(entries)}",
             f"{supported} supported, {len(shown) - supported} exploratory",
         ),
         ("Patients", str(n_patients), f"{counted(len(evidence.sections), 'section')}, {n_spots:,} spots"),
-        ("Mean held-out r", f"{best.r:.3f}", f"depth-adjusted {best.depth_adjusted_r:.3f}; {best.held_out}"),
-        ("Encoder", manifest.encoder.name, manifest.encoder.license),
-    )  # fmt: skip
+    ]
+    for protocol, name in ((Protocol.SECTION, "r, a section left out"), (Protocol.PATIENT, "r, a patient left out")):
+        row = mean_row(evidence.scores, protocol)
+        if row is not None:
+            facts.append((name, f"{row.r:.3f}", f"{row.depth_adjusted_r:.3f} depth-adjusted; mean over the panel"))
+    facts.append(("Encoder", manifest.encoder.name, manifest.encoder.license))
     items = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
         for name, value, more in facts

@@ -74,6 +74,12 @@ def summarize(scores: Sequence[FoldScore]) -> list[Row]:
     return rows
 
 
+def mean_row(scores: Sequence[FoldScore], protocol: Protocol) -> Row | None:
+    """Average all folds of a protocol; None where there are none."""
+    folds = [score for score in scores if score.fold.protocol is protocol]
+    return _row(folds, f"each {protocol} (mean)", "the others") if folds else None
+
+
 def as_json(
     symbols: Sequence[str], scores: Sequence[FoldScore], genes: Sequence[GeneEvidence], rows: Sequence[Row]
 ) -> dict[str, Any]:
