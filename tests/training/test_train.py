@@ -171,7 +171,7 @@ def test_every_picture_of_the_page_is_whole_and_says_what_it_shows(trained: Trai
     assert len(pictures) == 5
     for alternative, picture in pictures:
         assert alternative
-        assert ElementTree.fromstring(picture).tag.endswith("svg")  # noqa: S314: our own picture
+        assert ElementTree.fromstring(picture).tag.endswith("svg")  # noqa: S314
         assert b'href="http' not in picture
 
 
