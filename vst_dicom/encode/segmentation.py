@@ -96,7 +96,7 @@ def segment_masks(result: SlideResult) -> NDArray[np.bool_]:
     for column, (_, regions) in enumerate(by_gene, start=1):
         for region in regions:
             inside[region.tiles, column] = True
-    return map_image.rasterize(inside, result.grid)
+    return result.grid.place(inside, fill=False)
 
 
 def _tissue_segment(source: SourceSlide, result: SlideResult) -> Dataset:

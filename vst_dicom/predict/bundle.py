@@ -28,6 +28,7 @@ from vst_dicom.predict.manifest import (
     parse_manifest,
 )
 from vst_dicom.predict.reference import reference_tile, tile_sha256
+from vst_dicom.predict.weights_file import check_header
 
 DEFAULT_BUNDLE: Final = "her2st-lite"
 """Id of the bundle that is used where none is named."""
@@ -58,8 +59,6 @@ class Bundle:
         Where it lies.
     manifest, manifest_sha256
         What it says about itself, and the hash of those bytes.
-    encoder_tensors
-        Weights of the encoder by name.
     head
         Features to expression.
     reference_embedding
@@ -75,12 +74,16 @@ class Bundle:
     folder: Path
     manifest: Manifest
     manifest_sha256: str
-    encoder_tensors: dict[str, NDArray[np.float32]]
     head: Head
     reference_embedding: NDArray[np.float32]
     card: str
     evidence: str
     card_page: str = ""
+
+    @property
+    def encoder_file(self) -> Path:
+        """Weights of the encoder, safetensors; read where they are used, since they may fill gigabytes."""
+        return self.folder / ENCODER_FILE
 
     @property
     def identity(self) -> BundleIdentity:
@@ -180,20 +183,23 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
     manifest = parse_manifest(manifest_bytes)
     contents = {}
     for name, expected in manifest.files.items():
-        contents[name] = _read(folder, name)
-        found = hashlib.sha256(contents[name]).hexdigest()
+        if name == ENCODER_FILE:
+            found = _hash(folder, name)
+        else:
+            contents[name] = _read(folder, name)
+            found = hashlib.sha256(contents[name]).hexdigest()
         if found != expected:
             msg = (
                 f"{name} in bundle {manifest.id} has SHA-256 {found}, the manifest says {expected}; "
                 "get the bundle again"
             )
             raise BundleError(msg)
+    check_header(folder / ENCODER_FILE, ENCODER_FILE)
     head, reference_embedding = _parse_head(contents[HEAD_FILE], manifest)
     return Bundle(
         folder=folder,
         manifest=manifest,
         manifest_sha256=hashlib.sha256(manifest_bytes).hexdigest(),
-        encoder_tensors=_parse_tensors(contents[ENCODER_FILE], ENCODER_FILE),
         head=head,
         reference_embedding=reference_embedding,
         card=_decode(contents[CARD_FILE], CARD_FILE),
@@ -222,6 +228,24 @@ def _find(path_or_id: Path | str, folders: Sequence[Path]) -> Path:
 
 def _read(folder: Path, name: str) -> bytes:
     """Bytes of a file that lies in the folder itself and keeps to its limit."""
+    path = _checked(folder, name)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(folder, name, error) from error
+
+
+def _hash(folder: Path, name: str) -> str:
+    """SHA-256 of a file that lies in the folder itself and keeps to its limit, without holding it in memory."""
+    try:
+        with _checked(folder, name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(folder, name, error) from error
+
+
+def _checked(folder: Path, name: str) -> Path:
+    """Path of a file that lies in the folder itself and keeps to its limit."""
     path = folder / name
     if path.is_symlink() or path.resolve().parent != folder.resolve():
         msg = f"{name} in bundle {folder.name} is a link or leaves the folder; copy the file itself into the bundle"
@@ -233,11 +257,11 @@ def _read(folder: Path, name: str) -> bytes:
     if path.stat().st_size > limit:
         msg = f"{name} in bundle {folder.name} is larger than {limit} bytes; this is not a bundle of this product"
         raise BundleError(msg)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        msg = f"{name} in bundle {folder.name} cannot be read: {error.strerror}; mend its permissions"
-        raise BundleError(msg) from error
+    return path
+
+
+def _unreadable(folder: Path, name: str, error: OSError) -> BundleError:
+    return BundleError(f"{name} in bundle {folder.name} cannot be read: {error.strerror}; mend its permissions")
 
 
 def _decode(content: bytes, name: str) -> str:

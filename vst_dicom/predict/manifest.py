@@ -30,6 +30,17 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rgb = tuple[float, float, float]
+EncoderTerm = Literal["gated", "non-commercial", "no-derivatives", "research-only", "no-sharing"]
+"""What a licence asks of whoever uses the weights, see `TERMS`."""
+
+TERMS: Final[dict[EncoderTerm, str]] = {
+    "gated": "its owner gives the weights only to people who registered and agreed to the terms",
+    "non-commercial": "no commercial use, neither of the weights nor of models trained on their features",
+    "no-derivatives": "works derived from it may not be shared: ask its owner before the bundle leaves your house",
+    "research-only": "research only, no deployed use of any kind",
+    "no-sharing": "the weights may not be passed on: whoever gets this bundle gets a copy of them",
+}
+"""Each term in words for people."""
 
 
 class _Part(BaseModel):
@@ -62,6 +73,21 @@ class Encoder(_Part):
     """Sides, in tiles, of the squares whose mean features the head reads: 1, the tile itself, then wider ones."""
     precision: Literal["fp32"]
     """Arithmetic in which the features of the training spots were computed."""
+    library: Literal["vst_dicom", "timm"] = "vst_dicom"
+    """Whose code the network is; `timm` needs the extra of that name."""
+    architecture: Text = "efficientnet_lite0"
+    """Name of the network in that library."""
+    arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """What the network is built with; never a path and never an address."""
+    pooling: Literal["network", "class", "class+mean", "mean"] = "network"
+    """How tokens become one vector: by the network itself, the class token, it beside the mean patch, the mean."""
+    terms: tuple[EncoderTerm, ...] = ()
+    """What the licence asks."""
+
+    @property
+    def license_text(self) -> str:
+        """The licence, and in words what it asks."""
+        return "; ".join([self.license, *(TERMS[term] for term in self.terms)])
 
 
 class ReferenceEmbedding(_Part):

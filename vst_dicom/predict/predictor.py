@@ -12,7 +12,9 @@ from vst_dicom.predict.bundle import Bundle
 from vst_dicom.predict.encoders import build_encoder
 from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine
 from vst_dicom.predict.head import with_context
+from vst_dicom.predict.manifest import ENCODER_FILE
 from vst_dicom.predict.reference import check_reference, reference_tile
+from vst_dicom.predict.weights_file import read_tensors
 
 _TILES_AT_ONCE: Final = 4096
 """Tiles whose context lies in memory together."""
@@ -48,7 +50,7 @@ class Predictor:
         spec = bundle.manifest.encoder
         self.bundle = bundle
         self.engine = TorchEngine(
-            build_encoder(spec.name, bundle.encoder_tensors),
+            build_encoder(spec, read_tensors(bundle.encoder_file, ENCODER_FILE)),
             spec.mean,
             spec.std,
             spec.embed_dim,

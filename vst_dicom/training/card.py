@@ -115,7 +115,7 @@ def _data(manifest: Manifest) -> str:
 def _model(manifest: Manifest) -> str:
     encoder = manifest.encoder
     return f"""## Model
-- Encoder: {encoder.name}, frozen, never trained on tissue ({encoder.source}; {encoder.license}).
+- Encoder: {encoder.name}, frozen ({encoder.source}). Licence {encoder.license_text}.
 {_bullets(context_and_head(manifest))}"""
 
 

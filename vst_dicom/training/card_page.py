@@ -202,7 +202,7 @@ def _model(manifest: Manifest) -> str:
     encoder = manifest.encoder
     return pairs(
         ("Encoder", f"{encoder.name}, frozen; {encoder.embed_dim} features per tile"),
-        ("Encoder's licence", encoder.license),
+        ("Encoder's licence", encoder.license_text),
         ("Encoder's source", encoder.source),
     ) + bullets(context_and_head(manifest))
 

@@ -166,7 +166,8 @@ def describe_places(
     """Features and plain numbers at places of a slide.
 
     Each place gets a grid of its own: the tile in whose middle it lies and the eight around it, those with enough
-    tissue. The middle tile always counts, since there tissue was measured.
+    tissue. The middle tile always counts, since there tissue was measured. A tile that several places share is read
+    and embedded once.
 
     Parameters
     ----------
@@ -196,20 +197,23 @@ def describe_places(
     keep = (fraction >= LEAST_TISSUE) | (step == _CENTER)
     corners, place, step = corners[keep], place[keep], step[keep]
 
-    plain = np.zeros((len(centers_px), 3), dtype=np.float64)
+    tiles, tile_of = np.unique(corners, axis=0, return_inverse=True)
+    is_middle = np.zeros(len(tiles), dtype=bool)
+    is_middle[tile_of[step == _CENTER]] = True
+    plain_of_tile = np.zeros((len(tiles), 3), dtype=np.float64)
 
     def observed(batches: Iterator[TileBatch]) -> Iterator[TileBatch]:
         for batch in batches:
             for tile, image in zip(batch.indices, batch.images, strict=True):
-                if step[tile] == _CENTER:
-                    plain[place[tile]] = describe_tile(image, TILE_UM / TILE_PX)
+                if is_middle[tile]:
+                    plain_of_tile[tile] = describe_tile(image, TILE_UM / TILE_PX)
             yield batch
 
-    batches = sample_tiles(source, corners, tile_size, batch_size=engine.batch_size)
-    embeddings = engine.embed(observed(batches), len(corners), progress)
+    batches = sample_tiles(source, tiles, tile_size, batch_size=engine.batch_size)
+    embeddings = engine.embed(observed(batches), len(tiles), progress)[tile_of]
     cells = _STEPS[step] + np.column_stack([np.ones(len(place)), 4 * place + 1])
     with_neighbors = with_context(embeddings, cells.astype(np.int32), context=(1, 3))
-    return with_neighbors[step == _CENTER], plain
+    return with_neighbors[step == _CENTER], plain_of_tile[tile_of[step == _CENTER]]
 
 
 def _tiles_around(
