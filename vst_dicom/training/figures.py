@@ -12,6 +12,7 @@ from vst_dicom.training.lattice import blocks, moran, null_correlations
 from vst_dicom.training.scores import (
     FloatArray,
     calibration_slope,
+    correlation_shares,
     explained_variance,
     mean_absolute_error,
     pearson,
@@ -87,7 +88,7 @@ def measure(
         np.random.default_rng([seed, *section.section_id.encode()]),
     )
     block = blocks(section.centers_px)
-    share = _shares(left_predicted, left_measured)
+    share = correlation_shares(left_predicted, left_measured).mean(axis=1)
     return Figures(
         r=pearson(predicted, measured),
         depth_adjusted_r=pearson(left_predicted, left_measured),
@@ -102,7 +103,7 @@ def measure(
         null_r=null_r,
         null_depth_adjusted_r=null_depth_adjusted_r,
         gains={
-            name: np.bincount(block, share - _shares(values, left_measured)).astype(np.float64)
+            name: np.bincount(block, share - correlation_shares(values, left_measured).mean(axis=1)).astype(np.float64)
             for name, values in left_baselines.items()
         },
     )  # fmt: skip
@@ -131,12 +132,3 @@ def average(figures: Sequence[Figures]) -> Figures:
         null_depth_adjusted_r=mean(one.null_depth_adjusted_r for one in figures).astype(np.float32),
         gains={name: np.concatenate([one.gains[name] for one in figures]) / len(figures) for name in names},
     )
-
-
-def _shares(predicted: FloatArray, measured: FloatArray) -> FloatArray:
-    """Give what each spot adds to the correlation, mean over genes, shape ``(n_spots,)``."""
-    x, y = predicted - predicted.mean(axis=0), measured - measured.mean(axis=0)
-    norm = np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
-    varies = norm > 1e-12 * len(x)
-    shares: FloatArray = np.where(varies, x * y / np.where(varies, norm, 1), 0.0).mean(axis=1)
-    return shares

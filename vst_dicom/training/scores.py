@@ -1,5 +1,7 @@
 """Figures of agreement between predicted and measured expression, gene by gene."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,12 +21,18 @@ def pearson(predicted: NDArray[np.floating], measured: NDArray[np.floating]) -> 
     FloatArray
         Shape ``(n_genes,)``; 0 where either side does not vary, since then nothing was shown.
     """
+    correlation: FloatArray = correlation_shares(predicted, measured).sum(axis=0)
+    return correlation
+
+
+def correlation_shares(predicted: NDArray[np.floating], measured: NDArray[np.floating]) -> FloatArray:
+    """Split the Pearson correlation of each column into what each spot adds to it, shape ``(n_spots, n_genes)``."""
     x = predicted.astype(np.float64) - predicted.mean(axis=0, dtype=np.float64)
     y = measured.astype(np.float64) - measured.mean(axis=0, dtype=np.float64)
     norm = np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
     varies = norm > 1e-12 * len(x)
-    correlation: FloatArray = np.where(varies, (x * y).sum(axis=0) / np.where(varies, norm, 1), 0.0)
-    return correlation
+    shares: FloatArray = np.where(varies, x * y / np.where(varies, norm, 1), 0.0)
+    return shares
 
 
 def spearman(predicted: NDArray[np.floating], measured: NDArray[np.floating]) -> FloatArray:
@@ -89,30 +97,44 @@ def calibration_slope(predicted: NDArray[np.floating], measured: NDArray[np.floa
 LEAST_UNITS_FOR_INTERVAL = 6
 """Fewest units that can speak at the 5 % level: six equal signs have a chance of 2 in 64."""
 
-_GENES_AT_ONCE = 512
+_NUMBERS_AT_ONCE = 8_000_000
+"""Keeps the drawn values below 64 MB."""
 
 
 def bootstrap_medians(values: FloatArray, seed: int, n_draws: int = 2000) -> tuple[FloatArray, FloatArray] | None:
-    """95 % interval of the median over units such as patients, by drawing units with replacement.
+    """95 % interval of the median over units such as patients; None for fewer than `LEAST_UNITS_FOR_INTERVAL`.
+
+    Parameters and form of the answer are those of `bootstrap_interval`.
+    """
+    if len(values) < LEAST_UNITS_FOR_INTERVAL:
+        return None
+    return bootstrap_interval(values, np.median, seed, n_draws)
+
+
+def bootstrap_interval(
+    values: FloatArray, statistic: Callable[..., FloatArray], seed: int, n_draws: int = 2000
+) -> tuple[FloatArray, FloatArray]:
+    """95 % interval of a statistic over units, by drawing units with replacement (percentile method).
 
     Parameters
     ----------
     values
         Shape ``(n_units, n_genes)``.
+    statistic
+        Such as ``numpy.median``, called with an array and ``axis``.
     seed, n_draws
         Of the draws; every gene gets the same ones.
 
     Returns
     -------
-    tuple[FloatArray, FloatArray] or None
-        Lower and upper ends, each of shape ``(n_genes,)``; None for fewer than `LEAST_UNITS_FOR_INTERVAL` units.
+    tuple[FloatArray, FloatArray]
+        Lower and upper ends, each of shape ``(n_genes,)``.
     """
-    if len(values) < LEAST_UNITS_FOR_INTERVAL:
-        return None
     drawn = np.random.default_rng(seed).integers(0, len(values), (n_draws, len(values)))
+    at_once = max(1, _NUMBERS_AT_ONCE // drawn.size)
     ends = [
-        np.percentile(np.median(values[:, start : start + _GENES_AT_ONCE][drawn], axis=1), [2.5, 97.5], axis=0)
-        for start in range(0, values.shape[1], _GENES_AT_ONCE)
+        np.percentile(statistic(values[:, start : start + at_once][drawn], axis=1), [2.5, 97.5], axis=0)
+        for start in range(0, values.shape[1], at_once)
     ]
     low, high = np.concatenate(ends, axis=1)
     return low, high
