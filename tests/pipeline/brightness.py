@@ -16,7 +16,9 @@ class BrightnessPredictor:
     def __init__(self) -> None:
         encoder = SimpleNamespace(tile_px=224, spacing_um=0.5, spacing_um_range=(0.1, 1.0))
         self.genes = (*map(make_gene, "RGB"), make_gene("HIDDEN", GeneStatus.HIDDEN))
-        self.bundle = SimpleNamespace(manifest=SimpleNamespace(encoder=encoder), genes=self.genes, identity=BUNDLE, signatures=())
+        self.bundle = SimpleNamespace(
+            manifest=SimpleNamespace(encoder=encoder), genes=self.genes, identity=BUNDLE, signatures=()
+        )
         self.engine = SimpleNamespace(batch_size=8, device_name="cpu")
 
     def predict(
