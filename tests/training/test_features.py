@@ -2,7 +2,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from anndata import AnnData
 from torch import Tensor, nn
 
 from tests.array_source import ArraySource
@@ -108,6 +110,28 @@ def test_described_spots_know_their_site_and_marker_genes(
     assert described.site == "Uppsala"
     np.testing.assert_allclose(described.markers, [[0, np.log(10001)], [0, np.log(10001)]], rtol=1e-6)
     assert described.subset(np.array([1])).markers.shape == (1, 2)
+
+
+def test_anndata_and_hest_metadata_give_the_same_features_as_tables(
+    tmp_path: Path, image: np.ndarray, engine: TorchEngine
+) -> None:
+    tables = section_files(tmp_path, image)
+    AnnData(
+        X=np.array([[1], [2]]),
+        obs=pd.DataFrame(index=["AAAC-1", "AAAG-1"]),
+        var=pd.DataFrame(index=["ERBB2"]),
+        obsm={"spatial": np.array([[500, 400], [700.6, 500.2]])},
+    ).write_h5ad(tmp_path / "S.h5ad")
+    (tmp_path / "S.json").write_text(f'{{"pixel_size_um_estimated": {SPACING_UM}}}', encoding="utf-8")
+    hest = Section(id="S", patient="P", image="S.png", h5ad="S.h5ad", metadata="S.json")
+
+    first, second = (
+        describe_spots(section, read_spots(section, tmp_path, ["ERBB2"]), tmp_path, engine, "key")
+        for section in (tables, hest)
+    )
+
+    for name in ("centers_px", "features", "plain", "expression", "total_counts"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
 def test_another_encoder_does_not_get_the_cached_features(
