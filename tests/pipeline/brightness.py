@@ -8,6 +8,7 @@ import numpy as np
 from tests.results import BUNDLE, make_gene
 from vst_dicom.domain.expression import ExpressionTable, GeneStatus
 from vst_dicom.domain.tiles import TileBatch, TileGrid
+from vst_dicom.predict.predictor import Prediction
 
 
 class BrightnessPredictor:
@@ -17,15 +18,16 @@ class BrightnessPredictor:
         encoder = SimpleNamespace(tile_px=224, spacing_um=0.5, spacing_um_range=(0.1, 1.0))
         self.genes = (*map(make_gene, "RGB"), make_gene("HIDDEN", GeneStatus.HIDDEN))
         self.bundle = SimpleNamespace(
-            manifest=SimpleNamespace(encoder=encoder), genes=self.genes, identity=BUNDLE, signatures=()
+            manifest=SimpleNamespace(encoder=encoder, distribution=None, uncertainty=None),
+            genes=self.genes,
+            identity=BUNDLE,
+            signatures=(),
         )
         self.engine = SimpleNamespace(batch_size=8, device_name="cpu")
 
-    def predict(
-        self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]
-    ) -> ExpressionTable:
+    def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]) -> Prediction:
         values = np.zeros((len(grid), 4), dtype=np.float32)
         for batch in batches:
             values[batch.indices, :3] = batch.images.mean(axis=(1, 2))
             progress(len(batch.indices), len(grid))
-        return ExpressionTable(self.genes, values)
+        return Prediction(ExpressionTable(self.genes, values))

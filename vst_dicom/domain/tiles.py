@@ -51,6 +51,10 @@ class TileGrid:
     def __len__(self) -> int:
         return len(self.cells)
 
+    def subset(self, keep: NDArray[np.bool_]) -> "TileGrid":
+        """Leave out tiles; the grid itself stays as large. `keep` has shape ``(n_tiles,)``."""
+        return TileGrid(self.tile_size, self.size, self.cells[keep])
+
     @property
     def corners_px(self) -> NDArray[np.int64]:
         """x, y of the top left pixel of each tile, base level, from 0, shape ``(n_tiles, 2)``."""
@@ -117,6 +121,10 @@ class TileQuality:
     sharpness: NDArray[np.float32]
     blurred: NDArray[np.bool_]
     inked: NDArray[np.bool_]
+
+    def subset(self, keep: NDArray[np.bool_]) -> "TileQuality":
+        """Leave out tiles; `keep` has shape ``(n_tiles,)``."""
+        return TileQuality(self.tissue_fraction[keep], self.sharpness[keep], self.blurred[keep], self.inked[keep])
 
 
 @dataclass(frozen=True, eq=False)

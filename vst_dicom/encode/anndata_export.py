@@ -28,7 +28,9 @@ def write_anndata(
 
     ``obsm["spatial"]`` holds x, y of tile centers in base level pixels, pixel centers at whole numbers. Columns of
     ``obs`` that begin with ``signature_`` hold scores of shown signatures, ``uns["vst_dicom"]["signatures"]`` their
-    units and evidence. The values are predictions; ``uns["vst_dicom"]`` says so.
+    units and evidence. ``layers["interval_half_width"]`` holds half widths of the prediction intervals, and
+    ``obs["distance"]`` how unlike the training tissue a tile is, where the bundle can tell; tissue that was masked is
+    no row, its grid cells stand in ``uns["vst_dicom"]["masked_cells"]``. The values are predictions; ``uns["vst_dicom"]`` says so.
 
     Parameters
     ----------
@@ -57,6 +59,7 @@ def write_anndata(
         var=_genes(result),
         obsm={"spatial": result.grid.centers_px},
         uns={"vst_dicom": _about(source, result)},
+        layers={} if result.half_width is None else {"interval_half_width": result.half_width},
     )
     if thumbnail is not None:
         if thumbnail_spacing is None:
@@ -79,6 +82,7 @@ def _tiles(source: SourceSlide, result: SlideResult) -> pd.DataFrame:
             "sharpness": result.quality.sharpness,
             "blurred": result.quality.blurred,
             "inked": result.quality.inked,
+            **({} if result.distance is None else {"distance": result.distance}),
             **{_column(score): score.values for score in result.signatures if score.values is not None},
         },
         index=pd.Index([f"{row}x{column}" for row, column in zip(rows, columns, strict=True)], name="tile"),
@@ -127,6 +131,8 @@ def _about(source: SourceSlide, result: SlideResult) -> dict[str, Any]:
         "pixel_spacing_mm": np.array([source.plane.spacing.row_mm, source.plane.spacing.column_mm]),
         "parameters": dict(result.parameters),
         "warnings": np.array(result.warnings, dtype=object),
+        "interval_note": result.interval_note,
+        "masked_cells": result.masked_cells,
         "signatures": {
             _column(score): {
                 "name": score.signature.name,

@@ -89,7 +89,10 @@ def encode_segmentation(source: SourceSlide, result: SlideResult) -> Dataset:
 
 
 def segment_masks(result: SlideResult) -> NDArray[np.bool_]:
-    """Where each segment lies, shape ``(n_segments, n_rows, n_columns)``: tissue, then the genes with regions."""
+    """Where each segment lies, shape ``(n_segments, n_rows, n_columns)``: tissue, then the genes with regions.
+
+    Tissue is all that was looked at, masked tiles included: they have no values, but tissue they are.
+    """
     by_gene = regions_by_gene(result)
     inside = np.zeros((len(result.grid), len(by_gene) + 1), dtype=np.bool_)
     inside[:, 0] = True

@@ -1,6 +1,6 @@
 """The main path: an open slide in, a folder of results out. Start reading here.
 
-slide → thumbnail → tissue → grid → tiles → predict → maps and regions → encode → check → write
+slide → thumbnail → tissue → grid → tiles → predict → mask → maps and regions → encode → check → write
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +21,7 @@ from vst_dicom.files import refuse_existing
 from vst_dicom.maps.regions import find_top_regions
 from vst_dicom.maps.signatures import score_signatures
 from vst_dicom.pipeline.identity import result_key, result_parameters
+from vst_dicom.pipeline.masking import mask_untrusted
 from vst_dicom.pipeline.stages import Stages
 from vst_dicom.pipeline.writing import ResultForm, write_results
 from vst_dicom.predict.predictor import Predictor
@@ -105,7 +106,7 @@ def process_slide(
     Raises
     ------
     InputError
-        If the slide is too coarse, not H&E, without tissue, or damaged.
+        If the slide is too coarse, not H&E, without tissue, damaged, or unlike what the bundle was trained on.
     UsageError
         If a chosen gene is not in the bundle.
     ResourceError
@@ -133,11 +134,18 @@ def process_slide(
         batches = sample_tiles(
             slide, grid.corners_px, grid.tile_size, tile_px=spec.tile_px, batch_size=predictor.engine.batch_size
         )
-        table = predictor.predict(stages.waiting("read", recorder.watch(batches)), grid, tiles_done)
+        prediction = predictor.predict(stages.waiting("read", recorder.watch(batches)), grid, tiles_done)
 
     with stages.measure("maps"):
-        quality = recorder.quality(tissue_fraction)
-        shown = table.shown()
+        distribution, uncertainty = predictor.bundle.manifest.distribution, predictor.bundle.manifest.uncertainty
+        trusted = mask_untrusted(
+            grid,
+            recorder.quality(tissue_fraction),
+            prediction,
+            None if distribution is None else distribution.refuse_share,
+        )
+        grid, quality = trusted.grid, trusted.quality
+        shown = trusted.expression.shown()
         expression = _chosen(shown, choices)
         usable = ~(quality.blurred | quality.inked)
         warnings = [
@@ -145,6 +153,7 @@ def process_slide(
             *_history_warnings(choices),
             *_evidence_warnings(expression),
             *warnings,
+            *trusted.warnings,
             *_quality_warnings(usable),
         ]
         parameters = result_parameters(slide, grid, choices.genes)
@@ -159,6 +168,10 @@ def process_slide(
             parameters=parameters,
             warnings=tuple(warnings),
             signatures=score_signatures(predictor.bundle.signatures, shown),
+            distance=trusted.distance,
+            half_width=trusted.half_width_of(expression.genes),
+            interval_note="" if uncertainty is None else uncertainty.describe(),
+            masked_cells=trusted.masked_cells,
         )
 
     summary = write_results(out, slide, predictor, result, choices.forms, stages, overwrite=choices.overwrite)

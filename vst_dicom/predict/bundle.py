@@ -24,10 +24,12 @@ from vst_dicom.predict.manifest import (
     ENCODER_FILE,
     EVIDENCE_FILE,
     HEAD_FILE,
+    TRUST_FILE,
     Manifest,
     parse_manifest,
 )
 from vst_dicom.predict.reference import reference_tile, tile_sha256
+from vst_dicom.predict.trust import Trust, parse_trust
 from vst_dicom.predict.weights_file import check_header
 
 DEFAULT_BUNDLE: Final = "her2st-lite"
@@ -41,6 +43,7 @@ _LIMITS_BYTES: Final[dict[str, int]] = {
     CARD_PAGE_FILE: 64 << 20,
     EVIDENCE_FILE: 256 << 20,
     HEAD_FILE: 1 << 30,
+    TRUST_FILE: 256 << 20,
     ENCODER_FILE: 8 << 30,
 }
 """Larger files are refused before they are read."""
@@ -69,6 +72,8 @@ class Bundle:
         Held-out figures, JSON.
     card_page
         The card as a page for a browser, HTML; empty in older bundles.
+    trust
+        What it knows about its own limits; older bundles know nothing.
     """
 
     folder: Path
@@ -79,6 +84,7 @@ class Bundle:
     card: str
     evidence: str
     card_page: str = ""
+    trust: Trust = Trust()
 
     @property
     def encoder_file(self) -> Path:
@@ -205,6 +211,7 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
         card=_decode(contents[CARD_FILE], CARD_FILE),
         evidence=_decode(contents[EVIDENCE_FILE], EVIDENCE_FILE),
         card_page=_decode(contents.get(CARD_PAGE_FILE, b""), CARD_PAGE_FILE),
+        trust=_parse_trust(contents, manifest),
     )
 
 
@@ -308,3 +315,16 @@ def _parse_head(content: bytes, manifest: Manifest) -> tuple[Head, NDArray[np.fl
     if tile_sha256(reference_tile(encoder.tile_px)) != manifest.reference_embedding.tile_sha256:
         raise BundleError("the bundle was fitted with another reference tile; train it with this version")
     return head, reference_embedding
+
+
+def _parse_trust(contents: dict[str, bytes], manifest: Manifest) -> Trust:
+    """Read what the bundle knows about its limits, which fits the manifest; nothing where the manifest has no part."""
+    if TRUST_FILE not in contents:
+        return Trust()
+    return parse_trust(
+        _parse_tensors(contents[TRUST_FILE], TRUST_FILE),
+        n_components=None if manifest.distribution is None else manifest.distribution.n_components,
+        quantile=None if manifest.uncertainty is None else manifest.uncertainty.quantile,
+        embed_dim=manifest.encoder.embed_dim,
+        n_genes=len(manifest.genes),
+    )

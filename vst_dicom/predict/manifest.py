@@ -19,11 +19,12 @@ HEAD_FILE: Final = "head.safetensors"
 CARD_FILE: Final = "card.md"
 EVIDENCE_FILE: Final = "evidence.json"
 CARD_PAGE_FILE: Final = "card.html"
+TRUST_FILE: Final = "trust.safetensors"
 BUNDLE_FILES: Final = (ENCODER_FILE, HEAD_FILE, CARD_FILE, EVIDENCE_FILE)
 """What a bundle's folder holds beside the manifest."""
 
-OPTIONAL_FILES: Final = (CARD_PAGE_FILE,)
-"""What it may hold too."""
+OPTIONAL_FILES: Final = (CARD_PAGE_FILE, TRUST_FILE)
+"""What it may hold too: the card as a page, and what belongs to optional parts of the manifest."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -248,6 +249,56 @@ class SignatureEntry(_Part):
         )
 
 
+class Uncertainty(_Part):
+    """How prediction intervals were calibrated, and how often they held what was measured."""
+
+    coverage: Share
+    """Part of measured values that the intervals are made to hold, nominally."""
+    quantile: Annotated[float, Field(gt=0)]
+    """Half width of an interval, in standard deviations of the tile."""
+    unit: Literal["patient", "section"]
+    """What was held out for the calibration."""
+    n_units: Annotated[int, Field(ge=2)]
+    most_promised: Share
+    """Highest coverage of a new patient that any method can promise from so many, k / (k + 1); 0 for sections. The
+    intervals themselves are nominal: made to cover as stated, and measured."""
+    held_out_coverage: Share
+    """Coverage of units that were left out of the calibration too, mean over units and genes."""
+    by_unit: dict[str, Share]
+    """The same, unit by unit."""
+    other_patients: dict[str, Share] = {}
+    """Where the unit is the section: coverage of patients that were held out as a whole."""
+
+    def describe(self) -> str:
+        """Say in a sentence what the intervals are worth."""
+        measured = f"measured on held-out {self.unit}s: {self.held_out_coverage:.0%}"
+        if self.unit == "patient":
+            promise = f"{self.n_units} patients can promise a new one {self.most_promised:.0%} at most"
+        else:
+            promise = f"from {self.n_units} sections, which promise nothing for a new patient"
+        others = ", ".join(f"{name} {share:.0%}" for name, share in self.other_patients.items())
+        apart = f"; on patients left out as a whole: {others}" if others else ""
+        return f"{self.coverage:.0%} intervals, nominal: {promise}; {measured}{apart}"
+
+
+class Distribution(_Part):
+    """How unfamiliar tissue is told from that of the training."""
+
+    n_tiles: Annotated[int, Field(ge=1)]
+    """Tiles that the distances are measured from, those in changed stain, scale and focus included."""
+    n_components: Annotated[int, Field(ge=1, le=65536)]
+    """Axes of the encoder's features."""
+    percentile: Annotated[float, Field(gt=50, lt=100)]
+    """Of the distances of held-out tiles: the limit above which a tile is unfamiliar."""
+    unit: Literal["patient", "section"]
+    """What was held out for the limit."""
+    n_units: Annotated[int, Field(ge=2)]
+    held_out_unfamiliar: dict[str, Share]
+    """Part of the tiles of each unit, as they are, that lies above the limit when that unit is left out."""
+    refuse_share: Annotated[float, Field(gt=0, le=1)]
+    """A slide with a larger part of its tissue masked is refused."""
+
+
 class TrainingCohort(_Part):
     """Data that the head was fitted on, with the right to use it."""
 
@@ -316,6 +367,10 @@ class Manifest(_Part):
     target: Target
     genes: Annotated[tuple[GeneEntry, ...], Field(min_length=1, max_length=100_000)]
     signatures: tuple[SignatureEntry, ...] = ()
+    uncertainty: Uncertainty | None = None
+    """None in a bundle that makes no intervals."""
+    distribution: Distribution | None = None
+    """None in a bundle that cannot tell unfamiliar tissue."""
     training: Training
     scope: Scope
     provenance: Provenance
@@ -323,10 +378,13 @@ class Manifest(_Part):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         """Files are the known ones, genes are unique, the range holds the encoder's own spacing."""
-        known = (*BUNDLE_FILES, *OPTIONAL_FILES)
-        wrong = [name for name in self.files if name not in known]
+        wrong = [name for name in self.files if name not in (*BUNDLE_FILES, *OPTIONAL_FILES)]
         if wrong:
-            msg = f"files: {wrong[0]!r} is not a file of a bundle; only {', '.join(known)} are read"
+            known = ", ".join((*BUNDLE_FILES, *OPTIONAL_FILES))
+            msg = f"files: {wrong[0]!r} is not a file of a bundle; only {known} are read"
+            raise ValueError(msg)
+        if (TRUST_FILE in self.files) != (self.uncertainty is not None or self.distribution is not None):
+            msg = f"files: {TRUST_FILE} and the parts uncertainty and distribution go together"
             raise ValueError(msg)
         missing = [name for name in BUNDLE_FILES if name not in self.files]
         if missing:

@@ -1,6 +1,7 @@
 """A bundle ready to work: tiles of a slide in, predicted expression out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from vst_dicom.domain.expression import ExpressionTable
 from vst_dicom.domain.tiles import TileBatch, TileGrid
+from vst_dicom.predict.appearance import N_APPEARANCE, describe_appearance
 from vst_dicom.predict.bundle import Bundle
 from vst_dicom.predict.encoders import build_encoder
 from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine
@@ -18,6 +20,27 @@ from vst_dicom.predict.weights_file import read_tensors
 
 _TILES_AT_ONCE: Final = 4096
 """Tiles whose context lies in memory together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a bundle says about the tiles of a grid.
+
+    Parameters
+    ----------
+    expression
+        All genes of the panel, hidden ones too; the caller takes `ExpressionTable.shown` before anything leaves.
+    distance
+        How unlike the training tiles each tile is, shape ``(n_tiles,)``; above 1 it is unfamiliar. None where the
+        bundle cannot tell.
+    half_width
+        Of the prediction intervals, shape ``(n_tiles, n_genes)``, columns as in `expression`. None where the bundle
+        makes none.
+    """
+
+    expression: ExpressionTable
+    distance: NDArray[np.float32] | None = None
+    half_width: NDArray[np.float32] | None = None
 
 
 class Predictor:
@@ -64,10 +87,8 @@ class Predictor:
             self.engine.embed([tile], 1)[0], bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
         )
 
-    def predict(
-        self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None
-    ) -> ExpressionTable:
-        """Predict relative expression for every tile of the grid.
+    def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
+        """Predict relative expression for every tile of the grid, and how far to trust it.
 
         Parameters
         ----------
@@ -78,11 +99,6 @@ class Predictor:
         progress
             Called with tiles done and tiles in all.
 
-        Returns
-        -------
-        ExpressionTable
-            All genes of the panel, hidden ones too; the caller takes `ExpressionTable.shown` before anything leaves.
-
         Raises
         ------
         ResourceError
@@ -90,14 +106,34 @@ class Predictor:
         ValueError
             If the batches do not hold each tile exactly once.
         """
-        embeddings = self.engine.embed(batches, len(grid), progress)
-        return ExpressionTable(self.bundle.genes, self.express(embeddings, grid))
+        familiarity = self.bundle.trust.familiarity
+        appearance = np.empty((len(grid), N_APPEARANCE), dtype=np.float32)
+        seen = batches if familiarity is None else _describe_passing(batches, appearance)
+        embeddings = self.engine.embed(seen, len(grid), progress)
+        values, half_width = self.express(embeddings, grid)
+        distance = None if familiarity is None else familiarity.distance(appearance, embeddings)
+        return Prediction(ExpressionTable(self.bundle.genes, values), distance, half_width)
 
-    def express(self, embeddings: NDArray[np.float32], grid: TileGrid) -> NDArray[np.float32]:
-        """Expression, shape ``(n_tiles, n_genes)``, of features that are already computed."""
+    def express(
+        self, embeddings: NDArray[np.float32], grid: TileGrid
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Expression of features that are already computed, and half widths of the intervals, as in `Prediction`."""
+        head, intervals = self.bundle.head, self.bundle.trust.intervals
         expression = np.empty((len(grid), len(self.bundle.genes)), dtype=np.float32)
+        half_width = None if intervals is None else np.empty_like(expression)
         context = self.bundle.manifest.encoder.context
         for start in range(0, len(grid), _TILES_AT_ONCE):
             tiles = slice(start, start + _TILES_AT_ONCE)
-            expression[tiles] = self.bundle.head.apply(with_context(embeddings, grid.cells, tiles, context))
-        return expression
+            features = with_context(embeddings, grid.cells, tiles, context)
+            expression[tiles] = head.apply(features)
+            if intervals is not None and half_width is not None:
+                half_width[tiles] = intervals.half_width(head.spread(features))
+        return expression, half_width
+
+
+def _describe_passing(batches: Iterable[TileBatch], appearance: NDArray[np.float32]) -> Iterator[TileBatch]:
+    """Pass batches on and fill in the appearance of their tiles, so that no tile is read twice."""
+    for batch in batches:
+        within = batch.indices < len(appearance)
+        appearance[batch.indices[within]] = describe_appearance(batch.images[within])
+        yield batch
