@@ -28,12 +28,12 @@ def test_the_page_is_named_by_its_path(folder: Path, capsys: pytest.CaptureFixtu
 
     path, *shown = capsys.readouterr().out.splitlines()
     assert Path(path) == (folder / "card.html").resolve()
-    assert shown[-1] == f"Card: {path}"
+    assert f"Card: {path}" in shown
 
 
 def test_an_older_bundle_has_no_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     show(str(folder))
 
-    assert capsys.readouterr().out.splitlines()[-1] == "Card: vst-dicom bundle card tiny"
+    assert "Card: vst-dicom bundle card tiny" in capsys.readouterr().out.splitlines()
     with pytest.raises(BundleError, match="was made before cards had a page"):
         card(str(folder), page=True)
