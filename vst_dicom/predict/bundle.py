@@ -70,10 +70,10 @@ class Bundle:
         Text for people, Markdown.
     evidence
         Held-out figures, JSON.
-    card_page
-        The card as a page for a browser, HTML; empty in older bundles.
     trust
         What it knows about its own limits; older bundles know nothing.
+    card_page
+        The card as a page for a browser, HTML; empty in older bundles.
     """
 
     folder: Path
@@ -83,8 +83,8 @@ class Bundle:
     reference_embedding: NDArray[np.float32]
     card: str
     evidence: str
-    card_page: str = ""
     trust: Trust = Trust()
+    card_page: str = ""
 
     @property
     def encoder_file(self) -> Path:
@@ -210,8 +210,8 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
         reference_embedding=reference_embedding,
         card=_decode(contents[CARD_FILE], CARD_FILE),
         evidence=_decode(contents[EVIDENCE_FILE], EVIDENCE_FILE),
-        card_page=_decode(contents.get(CARD_PAGE_FILE, b""), CARD_PAGE_FILE),
         trust=_parse_trust(contents, manifest),
+        card_page=_decode(contents.get(CARD_PAGE_FILE, b""), CARD_PAGE_FILE),
     )
 
 

@@ -24,7 +24,7 @@ BUNDLE_FILES: Final = (ENCODER_FILE, HEAD_FILE, CARD_FILE, EVIDENCE_FILE)
 """What a bundle's folder holds beside the manifest."""
 
 OPTIONAL_FILES: Final = (CARD_PAGE_FILE, TRUST_FILE)
-"""What it may hold too: the card as a page, and what belongs to optional parts of the manifest."""
+"""What it may hold too; the last goes with the parts of the manifest that it belongs to."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -378,10 +378,10 @@ class Manifest(_Part):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         """Files are the known ones, genes are unique, the range holds the encoder's own spacing."""
-        wrong = [name for name in self.files if name not in (*BUNDLE_FILES, *OPTIONAL_FILES)]
+        known = (*BUNDLE_FILES, *OPTIONAL_FILES)
+        wrong = [name for name in self.files if name not in known]
         if wrong:
-            known = ", ".join((*BUNDLE_FILES, *OPTIONAL_FILES))
-            msg = f"files: {wrong[0]!r} is not a file of a bundle; only {known} are read"
+            msg = f"files: {wrong[0]!r} is not a file of a bundle; only {', '.join(known)} are read"
             raise ValueError(msg)
         if (TRUST_FILE in self.files) != (self.uncertainty is not None or self.distribution is not None):
             msg = f"files: {TRUST_FILE} and the parts uncertainty and distribution go together"
