@@ -129,6 +129,6 @@ def encoders(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON
     for preset in PRESETS.values():
         encoder = preset.encoder
         extra = ", needs the extra [timm]" if encoder.library == "timm" else ""
-        typer.echo(f"{encoder.name}: {encoder.embed_dim} features, {preset.n_parameters / 1e6:.0f} M parameters{extra}")
-        typer.echo(f"  licence  {encoder.license_text}\n  weights  {encoder.source}, {preset.file}")
-        typer.echo(f"  facts    {preset.facts}")
+        marks = f" [{', '.join(encoder.terms)}]" if encoder.terms else ""
+        size = f"{encoder.embed_dim} features, {preset.n_parameters / 1e6:.0f} M parameters{extra}"
+        typer.echo(f"{encoder.name:<18} {encoder.license}{marks}; {size}\n{'':<18} {encoder.source}; {preset.file}")

@@ -34,11 +34,11 @@ EncoderTerm = Literal["gated", "non-commercial", "no-derivatives", "research-onl
 """What a licence asks of whoever uses the weights, see `TERMS`."""
 
 TERMS: Final[dict[EncoderTerm, str]] = {
-    "gated": "its owner gives the weights only to people who registered and agreed to the terms",
-    "non-commercial": "no commercial use, neither of the weights nor of models trained on their features",
-    "no-derivatives": "works derived from it may not be shared: ask its owner before the bundle leaves your house",
+    "gated": "given only to people who registered with its owner and agreed to the terms",
+    "non-commercial": "no commercial use",
+    "no-derivatives": "a bundle trained on its features counts as derived from it: ask its owner before you share one",
     "research-only": "research only, no deployed use of any kind",
-    "no-sharing": "the weights may not be passed on: whoever gets this bundle gets a copy of them",
+    "no-sharing": "the weights, of which every bundle holds a copy, may not be passed on",
 }
 """Each term in words for people."""
 

@@ -77,7 +77,7 @@ _COUNTS: Final = "number of parameters from a public benchmark's table"
 _PRESETS: Final[tuple[Preset, ...]] = (
     Preset(
         EFFICIENTNET_LITE0,
-        "model.safetensors as vst_dicom.training.convert_efficientnet_lite writes it",
+        "in the built-in bundle",
         3_371_008,
         "architecture and weights compared with the published package",
     ),

@@ -55,7 +55,8 @@ class Glands:
     def depth_um(self, fields: RegionFields, of: _Evaluate) -> NDArray[np.floating]:
         """How deep places lie in a lumen, negative outside, in the shape of the fields."""
         lumen = of(self._noise[0]) + 0.35 * of(self._noise[1]) - 1.85
-        return np.minimum(lumen * 30, np.minimum(fields.tumor - 22, -4 - fields.lymphoid))
+        depth: NDArray[np.floating] = np.minimum(lumen * 30, np.minimum(fields.tumor - 22, -4 - fields.lymphoid))
+        return depth
 
 
 def holds_tumor_cell(fields: RegionFields, lumen_um: NDArray[np.floating]) -> NDArray[np.bool_]:

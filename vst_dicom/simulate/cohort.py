@@ -1,8 +1,8 @@
 """Simulated cohorts: painted slides of several patients with counted transcripts whose truth is known.
 
 What a model can learn is the same as in life: genes follow the cells that are painted, each patient has a stain, a
-scanner and a yield of transcripts of its own, and counting is noisy. Beside the genes that the picture tells of there are
-genes that it cannot tell, and genes that only seem to be told because cellular tissue yields more transcripts.
+scanner and a yield of transcripts of its own, and counting is noisy. Beside the genes that the picture tells of there
+are genes that it cannot tell, and genes that only seem to be told because cellular tissue yields more transcripts.
 """
 
 import gzip
@@ -145,7 +145,7 @@ def _simulate(recipe: CohortRecipe, patient: SimulatedPatient, name: str) -> _Se
     size = MatrixSize(side_px, side_px)
     slide = SimulatedSlide(size, _SPACING, seed, MatrixSize(BLOCK_PX, BLOCK_PX), patient.preparation)
     places = _places(slide.layout, recipe.side_mm * 1000)
-    centers_um = (places + 0.5) * PITCH_UM
+    centers_um: NDArray[np.float64] = np.asarray((places + 0.5) * PITCH_UM, dtype=np.float64)
     cells = count_cells(seed, slide.layout, (recipe.side_mm * 1000,) * 2, centers_um, SPOT_UM)
     transcripts = count_transcripts(cells, centers_um, GENES, patient.median_counts, patient.gene_factors, seed)
     return _Section(name, patient, slide, SlideRecipe(size, _SPACING, seed), places, cells, transcripts)

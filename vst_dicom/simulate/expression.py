@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vst_dicom.simulate.cells import KINDS
 from vst_dicom.simulate.noise import SmoothNoise, make_rng
 from vst_dicom.simulate.programs import REST, GeneKind, SimulatedGene
-from vst_dicom.training.cohort import COUNTS_PER_SPOT
+from vst_dicom.training.spots import COUNTS_PER_SPOT
 
 _TRANSCRIPTS_PER_CELL: Final = np.array([4.0, 6.0, 1.0, 8.0])
 """Of each of `KINDS`, relative to a lymphocyte."""
@@ -110,12 +110,13 @@ def _express(
     seed: int,
 ) -> NDArray[np.float64]:
     """Give the counts per 10,000 of a gene, shape ``(n_spots,)``."""
+    surface: NDArray[np.float64]
     match gene.kind:
         case GeneKind.PROGRAM:
             weights = np.array([gene.weights.get(kind, 0.0) for kind in KINDS])
             return np.asarray(mixture @ weights)
         case GeneKind.SMOOTH:
-            surface = SmoothNoise(seed, f"gene {gene.symbol}", gene.scale_um).at(*centers_um.T)
+            surface = SmoothNoise(seed, f"gene {gene.symbol}", gene.scale_um).at(*centers_um.T).astype(np.float64)
         case GeneKind.SPECKLED:
             surface = make_rng(seed, f"gene {gene.symbol}").standard_normal(len(mixture))
         case GeneKind.FLAT:

@@ -20,8 +20,8 @@ from vst_dicom.predict.trust import Familiarity, unit_length
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.grid import TILE_UM, tile_size_px
 from vst_dicom.tiles.sampler import TILE_PX, sample_tiles
-from vst_dicom.training.cache import read_arrays, write_arrays
-from vst_dicom.training.cohort import Cohort, Section, hash_path
+from vst_dicom.training.cohort import Cohort, Section, hash_path, stated_spacing_um
+from vst_dicom.training.feature_cache import FeatureCache
 from vst_dicom.training.features import SectionProgress, SectionSpots
 from vst_dicom.training.jitter import jitter
 
@@ -87,9 +87,9 @@ def sample_sections(
     for section, spots in zip(cohort.section, sections, strict=True):
         some = np.unique(np.linspace(0, len(spots.centers_px) - 1, per_section).round().astype(np.int64))
         centers = spots.centers_px[some]
-        name = _cache_name(section, centers, data_folder / section.image, encoder_key, seed)
-        cache_file = None if cache_folder is None else cache_folder / name
-        arrays = read_arrays(cache_file)
+        name = _cache_name(section, centers, data_folder, encoder_key, seed)
+        cache = FeatureCache(cache_folder, name)
+        arrays = cache.read()
         if arrays is None:
             images = _read_tiles(section, centers, data_folder)
             random = np.random.default_rng(seed)
@@ -100,7 +100,7 @@ def sample_sections(
                 "changed_appearance": describe_appearance(changed),
                 "changed_embeddings": engine.embed(_batches(changed, engine.batch_size), len(changed), told),
             }
-            write_arrays(cache_file, arrays)
+            cache.write(arrays)
         own = spots.features[some, : engine.embed_dim]
         described = {key: array.astype(np.float32) for key, array in arrays.items()}
         found.append(SectionTiles(section.id, section.patient, embeddings=own, **described))
@@ -213,7 +213,8 @@ def _whiten(values: NDArray[np.floating], most_components: int) -> tuple[NDArray
 
 def _read_tiles(section: Section, centers_px: NDArray[np.float64], data_folder: Path) -> NDArray[np.uint8]:
     """Tiles in whose middle the spots lie, shape ``(n, TILE_PX, TILE_PX, 3)``."""
-    spacing = None if section.pixel_spacing_um is None else PixelSpacing.from_um(section.pixel_spacing_um)
+    spacing_um = stated_spacing_um(section, data_folder)
+    spacing = None if spacing_um is None else PixelSpacing.from_um(spacing_um)
     images = np.empty((len(centers_px), TILE_PX, TILE_PX, 3), dtype=np.uint8)
     with open_slide([data_folder / section.image], pixel_spacing=spacing) as slide:
         tile_size = tile_size_px(slide.levels[0].spacing)
@@ -229,9 +230,12 @@ def _batches(images: NDArray[np.uint8], size: int) -> Iterator[TileBatch]:
         yield TileBatch(np.arange(start, start + len(part)), part)
 
 
-def _cache_name(section: Section, centers_px: NDArray[np.float64], image: Path, encoder_key: str, seed: int) -> str:
+def _cache_name(
+    section: Section, centers_px: NDArray[np.float64], data_folder: Path, encoder_key: str, seed: int
+) -> str:
     """Name a file after everything that the described tiles depend on."""
     places = hashlib.sha256(centers_px.tobytes()).hexdigest()
     rule = [TILE_UM, TILE_PX, _RULE_VERSION, seed]
-    key = json.dumps([rule, hash_path(image), section.pixel_spacing_um, encoder_key, places])
-    return f"{section.id}-tiles-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
+    image_sha256, spacing_um = hash_path(data_folder / section.image), stated_spacing_um(section, data_folder)
+    key = json.dumps([rule, image_sha256, spacing_um, encoder_key, places])
+    return f"{section.id}-tiles-{hashlib.sha256(key.encode()).hexdigest()[:24]}"

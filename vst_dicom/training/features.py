@@ -21,19 +21,24 @@ from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.grid import LEAST_TISSUE, TILE_UM, tile_size_px
 from vst_dicom.tiles.sampler import TILE_PX, sample_tiles
 from vst_dicom.tiles.thumbnail import read_thumbnail
-from vst_dicom.tiles.tissue import find_tissue
+from vst_dicom.tiles.tissue import TissueMask, find_tissue
 from vst_dicom.training.baselines import describe_tile
-from vst_dicom.training.cache import read_arrays, write_arrays
-from vst_dicom.training.cohort import Cohort, MeasuredSpots, Section, hash_path, read_spots
+from vst_dicom.training.cohort import Cohort, Section, hash_path, stated_spacing_um
+from vst_dicom.training.feature_cache import Arrays, FeatureCache
+from vst_dicom.training.spots import MeasuredSpots, read_spots
+from vst_dicom.training.tissue import MARKERS
 
 Progress = Callable[[int, int], None]
 SectionProgress = Callable[[str, int, int], None]
-"""Called with the section, tiles done and tiles in all."""
+"""Called with the section, spots done and spots in all."""
 
 _STEPS: Final = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)])
 """Row and column of the nine cells around a spot; the fifth is the spot itself."""
 
 _CENTER: Final = 4
+
+_PIECE_SPOTS: Final = 256
+"""Spots of a long section that are kept together while the rest is worked on."""
 
 _RULE_VERSION: Final = 1
 """Raise it when tiles, context or plain numbers are made in another way, so that older cache files are not used."""
@@ -94,9 +99,12 @@ def describe_cohort(
     encoder_key: str,
     cache_folder: Path | None = None,
     progress: SectionProgress | None = None,
-    markers: Sequence[str] = (),
+    markers: Sequence[str] = MARKERS,
 ) -> list[SectionSpots]:
-    """Describe the spots of all sections; parameters as of `describe_spots`, `progress` told the section too."""
+    """Describe the spots of all sections; `markers` are the genes that tell kinds of tissue apart.
+
+    Other parameters as of `describe_spots`; `progress` is told the section too.
+    """
     described = []
     for section in cohort.section:
         spots = read_spots(section, data_folder, panel, markers)
@@ -123,9 +131,10 @@ def describe_spots(
     engine, encoder_key
         What to describe it with, and what tells it from every other encoder and normalization.
     cache_folder
-        Where features are kept between runs; None keeps none.
+        Where features are kept between runs; None keeps none. A long section is kept piece by piece, so that a run
+        that was cut off goes on where it stopped.
     progress
-        Called with tiles done and tiles in all.
+        Called with spots done and spots in all.
 
     Raises
     ------
@@ -133,14 +142,13 @@ def describe_spots(
         If the image cannot be opened, or a spot lies beside it.
     """
     image = data_folder / section.image
-    cache_file = None if cache_folder is None else cache_folder / _cache_name(section, spots, image, encoder_key)
-    arrays = read_arrays(cache_file)
+    spacing_um = stated_spacing_um(section, data_folder)
+    cache = FeatureCache(cache_folder, _cache_name(section, spots, image, spacing_um, encoder_key))
+    arrays = cache.read()
     if arrays is None:
-        spacing = None if section.pixel_spacing_um is None else PixelSpacing.from_um(section.pixel_spacing_um)
+        spacing = None if spacing_um is None else PixelSpacing.from_um(spacing_um)
         with open_slide([image], pixel_spacing=spacing) as slide:
-            features, plain = describe_places(slide, spots.centers_px, engine, section.id, progress)
-        arrays = {"features": features, "plain": plain}
-        write_arrays(cache_file, arrays)
+            arrays = _describe_pieces(slide, spots.centers_px, engine, section.id, cache, progress)
     return SectionSpots(
         section.id,
         section.patient,
@@ -154,12 +162,46 @@ def describe_spots(
     )
 
 
+def _describe_pieces(
+    source: PixelSource,
+    centers_px: NDArray[np.float64],
+    engine: TorchEngine,
+    name: str,
+    cache: FeatureCache,
+    progress: Progress | None,
+) -> Arrays:
+    """Describe a section piece by piece; pieces that an earlier run finished come from the cache."""
+    mask = find_tissue(read_thumbnail(source))
+    starts = range(0, len(centers_px), _PIECE_SPOTS)
+    pieces = []
+    for piece, start in enumerate(starts):
+        own = centers_px[start : start + _PIECE_SPOTS]
+        arrays = cache.read(piece)
+        if arrays is None:
+            told = None if progress is None else partial(_tell_spots, progress, start, len(own), len(centers_px))
+            features, plain = describe_places(source, own, engine, name, told, mask)
+            arrays = {"features": features, "plain": plain}
+            if len(starts) > 1:
+                cache.write(arrays, piece)
+        pieces.append(arrays)
+    whole: Arrays = {key: np.concatenate([arrays[key] for arrays in pieces]) for key in ("features", "plain")}
+    cache.write(whole)
+    cache.forget_pieces(len(starts))
+    return whole
+
+
+def _tell_spots(progress: Progress, start: int, n_own: int, n_spots: int, tiles_done: int, n_tiles: int) -> None:
+    """Tell progress in spots of the section rather than in tiles of a piece."""
+    progress(start + n_own * tiles_done // max(n_tiles, 1), n_spots)
+
+
 def describe_places(
     source: PixelSource,
     centers_px: NDArray[np.float64],
     engine: TorchEngine,
     name: str,
     progress: Progress | None = None,
+    tissue: TissueMask | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Features and plain numbers at places of a slide.
 
@@ -179,6 +221,8 @@ def describe_places(
         Of the section, for messages.
     progress
         Called with tiles done and tiles in all.
+    tissue
+        Where it lies; found anew without it.
 
     Returns
     -------
@@ -191,7 +235,8 @@ def describe_places(
         raise InputError(msg)
     tile_size = tile_size_px(base.spacing)
     corners, place, step = _tiles_around(centers_px, tile_size)
-    fraction = find_tissue(read_thumbnail(source)).fraction(corners, tile_size)
+    mask = find_tissue(read_thumbnail(source)) if tissue is None else tissue
+    fraction = mask.fraction(corners, tile_size)
     keep = (fraction >= LEAST_TISSUE) | (step == _CENTER)
     corners, place, step = corners[keep], place[keep], step[keep]
 
@@ -227,9 +272,9 @@ def _tiles_around(
     return corners, place, step
 
 
-def _cache_name(section: Section, spots: MeasuredSpots, image: Path, encoder_key: str) -> str:
+def _cache_name(section: Section, spots: MeasuredSpots, image: Path, spacing_um: float | None, encoder_key: str) -> str:
     """Name a file after everything that features depend on."""
     places = hashlib.sha256(spots.centers_px.tobytes()).hexdigest()
     rule = [TILE_UM, TILE_PX, LEAST_TISSUE, _RULE_VERSION]
-    key = json.dumps([rule, hash_path(image), section.pixel_spacing_um, encoder_key, places])
-    return f"{section.id}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
+    key = json.dumps([rule, hash_path(image), spacing_um, encoder_key, places])
+    return f"{section.id}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
