@@ -6,7 +6,7 @@ from typing import Final
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.predict.manifest import Encoder, GeneEntry, HeadForm, Manifest, RidgeForm
-from vst_dicom.training.card_parts import chapters_of
+from vst_dicom.training.card_chapter import Chapter
 from vst_dicom.training.evaluate import Protocol
 from vst_dicom.training.evidence import Row
 from vst_dicom.training.fit import RECIPE_NOTE
@@ -22,7 +22,7 @@ from vst_dicom.training.scores import LEAST_UNITS_FOR_INTERVAL
 from vst_dicom.training.yardsticks import BASELINE_NAMES, BASELINES, NUCLEI, NUCLEI_FITTED
 
 
-def write_card(manifest: Manifest, rows: Sequence[Row]) -> str:
+def write_card(manifest: Manifest, rows: Sequence[Row], chapters: Sequence[Chapter] = ()) -> str:
     """Compose the card, Markdown.
 
     Parameters
@@ -31,8 +31,10 @@ def write_card(manifest: Manifest, rows: Sequence[Row]) -> str:
         Of the bundle; its hashes are not used.
     rows
         Held-out figures.
+    chapters
+        What else was measured.
     """
-    further = (chapter.as_markdown() for chapter in chapters_of(manifest))
+    further = (chapter.as_markdown() for chapter in chapters)
     sections = (_purpose(manifest), _data(manifest), _model(manifest), _figures(rows), *further,
                 _genes(manifest.genes), _origin(manifest))  # fmt: skip
     return "\n\n".join(sections) + "\n"

@@ -21,7 +21,6 @@ from vst_dicom.training.card import (
 from vst_dicom.training.card_chapter import Chapter
 from vst_dicom.training.card_genes import gene_table
 from vst_dicom.training.card_html import bullets, pairs, picture, table
-from vst_dicom.training.card_parts import chapters_of
 from vst_dicom.training.card_plots import (
     draw_baselines,
     draw_calibration,
@@ -69,12 +68,15 @@ class Evidence:
     ----------
     sections, scores, verdicts, rows
         Data, folds, genes in the order of the panel, and the table.
+    chapters
+        What else was measured.
     """
 
     sections: Sequence[SectionSpots]
     scores: Sequence[FoldScore]
     verdicts: Sequence[GeneEvidence]
     rows: Sequence[Row]
+    chapters: Sequence[Chapter] = ()
 
 
 def write_page(manifest: Manifest, evidence: Evidence) -> str:
@@ -87,7 +89,7 @@ def write_page(manifest: Manifest, evidence: Evidence) -> str:
         ("figures", "Held-out agreement", _figures(evidence)),
         ("null", "Could it be chance?", _null(evidence)),
         ("calibration", "Calibration", _calibration(manifest, evidence)),
-        *((f"part-{place}", chapter.title, _chapter(chapter)) for place, chapter in enumerate(chapters_of(manifest))),
+        *((f"part-{place}", chapter.title, _chapter(chapter)) for place, chapter in enumerate(evidence.chapters)),
         ("gate", "Which genes are shown", _gate(manifest, evidence)),
         ("genes", "Every gene", gene_table(manifest.genes)),
         ("origin", "Make it again", _origin(manifest)),

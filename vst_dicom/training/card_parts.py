@@ -1,7 +1,6 @@
-"""Chapters of a card about the optional parts of a manifest: intervals, unfamiliar tissue, signatures."""
+"""Chapters of a card about the optional parts of a manifest: intervals and unfamiliar tissue."""
 
-from vst_dicom.domain.expression import GeneStatus
-from vst_dicom.predict.manifest import Distribution, Manifest, SignatureEntry, Uncertainty
+from vst_dicom.predict.manifest import Distribution, Manifest, Uncertainty
 from vst_dicom.training.card_chapter import Chapter
 from vst_dicom.training.card_plots import draw_shares
 
@@ -16,8 +15,6 @@ def chapters_of(manifest: Manifest) -> list[Chapter]:
         chapters.append(_uncertainty(manifest, manifest.uncertainty))
     if manifest.distribution is not None:
         chapters.append(_distribution(manifest.distribution))
-    if manifest.signatures:
-        chapters.append(_signatures(manifest.signatures))
     return chapters
 
 
@@ -71,30 +68,3 @@ def _distribution(part: Distribution) -> Chapter:
         (f"{part.unit} left out", "tiles masked"),
         tuple((name, f"{share:.1%}") for name, share in part.held_out_unfamiliar.items()),
     )
-
-
-def _signatures(entries: tuple[SignatureEntry, ...]) -> Chapter:
-    shown = sum(entry.status is not GeneStatus.HIDDEN for entry in entries)
-    return Chapter(
-        "Signatures",
-        (
-            f"{shown} of {len(entries)} published signatures are shown. A score is made of the shown genes of its list "
-            "alone, and is judged itself on held-out tissue.",
-        ),
-        ("signature", "status", "usable genes", "held-out r", "depth-adjusted r", "reason"),
-        tuple(
-            (
-                entry.name,
-                entry.status.value,
-                f"{len(entry.genes)} of {entry.n_genes}",
-                _number(entry.held_out_r),
-                _number(entry.depth_adjusted_r),
-                entry.reason,
-            )
-            for entry in entries
-        ),
-    )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"

@@ -38,6 +38,7 @@ from vst_dicom.predict.reference import reference_tile, tile_sha256
 from vst_dicom.predict.trust import Trust
 from vst_dicom.training.card import write_card
 from vst_dicom.training.card_page import Evidence, write_page
+from vst_dicom.training.card_parts import chapters_of
 from vst_dicom.training.cohort import Cohort
 from vst_dicom.training.conformal import calibrate_folds
 from vst_dicom.training.distribution import SectionTiles, describe_distribution
@@ -183,7 +184,7 @@ def build_bundle(
         scope=Scope(organs=(cohort.organ,), stain=cohort.stain, species=cohort.species, specimen=(cohort.specimen,)),
         provenance=Provenance(code_version=__version__, command=command, data_sha256=data_sha256, built=built),
     )
-    chapters = (describe_signatures(manifest.signatures),)
+    chapters = (*chapters_of(manifest), describe_signatures(manifest.signatures))
     contents[CARD_FILE] = write_card(manifest, rows, chapters).encode()
     contents[CARD_PAGE_FILE] = write_page(manifest, Evidence(sections, scores, verdicts, rows, chapters)).encode()
     manifest = manifest.model_copy(update={"files": _hashes(contents)})
