@@ -37,6 +37,7 @@ def train(
     from vst_dicom.files import refuse_existing
     from vst_dicom.training.card import table
     from vst_dicom.training.cohort import hash_inputs, read_cohort
+    from vst_dicom.training.distribution import sample_sections
     from vst_dicom.training.evaluate import evaluate
     from vst_dicom.training.evidence import summarize
     from vst_dicom.training.features import describe_cohort
@@ -53,6 +54,7 @@ def train(
         sections = describe_cohort(
             described, folder, [gene.symbol for gene in genes], engine, weights.key, cache, progress
         )
+        tiles = sample_sections(described, sections, folder, engine, weights.key, seed, cache, progress)
         scores = evaluate(sections, DEFAULT_RECIPE, lambda done, total: progress("held-out fits", done, total))
     bundle = build_bundle(
         out,
@@ -69,6 +71,7 @@ def train(
         datetime.now(UTC).date(),
         DEFAULT_RECIPE,
         seed,
+        tiles,
     )
     n_shown = sum(gene.to_panel_gene().shown for gene in bundle.manifest.genes)
     typer.echo(table(summarize(scores)))

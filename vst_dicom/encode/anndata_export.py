@@ -30,7 +30,8 @@ def write_anndata(
     ``obs`` that begin with ``signature_`` hold scores of shown signatures, ``uns["vst_dicom"]["signatures"]`` their
     units and evidence. ``layers["interval_half_width"]`` holds half widths of the prediction intervals, and
     ``obs["distance"]`` how unlike the training tissue a tile is, where the bundle can tell; tissue that was masked is
-    no row, its grid cells stand in ``uns["vst_dicom"]["masked_cells"]``. The values are predictions; ``uns["vst_dicom"]`` says so.
+    no row, its grid cells stand in ``uns["vst_dicom"]["masked_cells"]``. The values are predictions;
+    ``uns["vst_dicom"]`` says so.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 import hashlib
 import importlib.resources
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -83,7 +83,7 @@ class Bundle:
     reference_embedding: NDArray[np.float32]
     card: str
     evidence: str
-    trust: Trust = Trust()
+    trust: Trust = field(default_factory=Trust)
     card_page: str = ""
 
     @property

@@ -24,7 +24,7 @@ BUNDLE_FILES: Final = (ENCODER_FILE, HEAD_FILE, CARD_FILE, EVIDENCE_FILE)
 """What a bundle's folder holds beside the manifest."""
 
 OPTIONAL_FILES: Final = (CARD_PAGE_FILE, TRUST_FILE)
-"""What it may hold too; the last goes with the parts of the manifest that it belongs to."""
+"""What it may hold too; the last only with the parts of the manifest that it belongs to."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
