@@ -7,6 +7,7 @@ from typing import Final, Self
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Polygon, Rectangle
@@ -117,6 +118,7 @@ def draw_overview(path: Path, backdrop: Backdrop, result: SlideResult) -> None:
     slide_axes.imshow(backdrop.image, aspect=backdrop.aspect)
     slide_axes.set_anchor("N")
     view.apply(slide_axes)
+    _hatch_masked(slide_axes, backdrop, result)
     _draw_scale_bar(slide_axes, backdrop, view)
 
     maps = rasterize(result.expression.values, result.grid)
@@ -206,6 +208,13 @@ def _draw_scale_bar(axes: Axes, backdrop: Backdrop, view: _View) -> None:
     view.apply(axes)
 
 
+def _hatch_masked(axes: Axes, backdrop: Backdrop, result: SlideResult) -> None:
+    """Hatch tissue that has no values."""
+    tile = np.array([result.grid.tile_size.n_columns, result.grid.tile_size.n_rows]) / backdrop.base_px
+    squares = [Rectangle((x, y), *tile) for x, y in result.masked_cells[:, ::-1] * tile - 0.5]
+    axes.add_collection(PatchCollection(squares, hatch="/////", facecolor="none", edgecolor=_INK, linewidth=0))
+
+
 def _write_frame(figure: Figure, result: SlideResult) -> None:
     """Title, facts and the notice that every picture carries."""
     width, height = figure.get_size_inches()
@@ -215,6 +224,7 @@ def _write_frame(figure: Figure, result: SlideResult) -> None:
         f"{len(result.grid):,} tiles   ·   bundle {result.bundle.bundle_id} {result.bundle.version}   ·   "
         f"{n_shown} {'gene' if n_shown == 1 else 'genes'} shown   ·   "
         "predicted from morphology, not measured   ·   outlined: this slide's highest 5 % of tiles"
+        + ("   ·   hatched: tissue without values" if len(result.masked_cells) else "")
     )
     figure.text(left, 1 - 0.35 / height, "Predicted relative mRNA expression", fontsize=16, color=_INK, weight="bold",
                 va="center")  # fmt: skip

@@ -254,7 +254,7 @@ class Uncertainty(_Part):
 
     coverage: Share
     """Part of measured values that the intervals are made to hold, nominally."""
-    quantile: Annotated[float, Field(gt=0)]
+    quantile: Annotated[float, Field(ge=0)]
     """Half width of an interval, in standard deviations of the tile."""
     unit: Literal["patient", "section"]
     """What was held out for the calibration."""
@@ -266,19 +266,17 @@ class Uncertainty(_Part):
     """Coverage of units that were left out of the calibration too, mean over units and genes."""
     by_unit: dict[str, Share]
     """The same, unit by unit."""
-    other_patients: dict[str, Share] = {}
-    """Where the unit is the section: coverage of patients that were held out as a whole."""
 
     def describe(self) -> str:
         """Say in a sentence what the intervals are worth."""
-        measured = f"measured on held-out {self.unit}s: {self.held_out_coverage:.0%}"
-        if self.unit == "patient":
-            promise = f"{self.n_units} patients can promise a new one {self.most_promised:.0%} at most"
-        else:
-            promise = f"from {self.n_units} sections, which promise nothing for a new patient"
-        others = ", ".join(f"{name} {share:.0%}" for name, share in self.other_patients.items())
-        apart = f"; on patients left out as a whole: {others}" if others else ""
-        return f"{self.coverage:.0%} intervals, nominal: {promise}; {measured}{apart}"
+        promise = (
+            f"{self.n_units} patients can promise a new one {self.most_promised:.0%} at most"
+            if self.unit == "patient"
+            else f"from {self.n_units} sections of one patient, which promise nothing for another"
+        )
+        least, most = min(self.by_unit.values()), max(self.by_unit.values())
+        measured = f"on held-out {self.unit}s they held {self.held_out_coverage:.0%} ({least:.0%} to {most:.0%})"
+        return f"{self.coverage:.0%} intervals, nominal: {promise}; {measured}"
 
 
 class Distribution(_Part):
