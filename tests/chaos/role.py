@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.pipeline.brightness import BrightnessPredictor
 from vst_dicom.config import read_settings
-from vst_dicom.domain.expression import ExpressionTable
 from vst_dicom.domain.tiles import TileBatch, TileGrid
+from vst_dicom.predict.predictor import Prediction
 from vst_dicom.runtime.logs import configure_logs
 from vst_dicom.runtime.roles import Role, find_role, run_role
 
@@ -17,9 +17,7 @@ from vst_dicom.runtime.roles import Role, find_role, run_role
 class SlowPredictor(BrightnessPredictor):
     """Takes a second longer, so that kills hit slides in the middle."""
 
-    def predict(
-        self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]
-    ) -> ExpressionTable:
+    def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]) -> Prediction:
         for step in range(10):
             progress(step, 10)
             time.sleep(0.1)

@@ -8,6 +8,7 @@ import numpy as np
 from tests.results import BUNDLE, make_gene
 from vst_dicom.domain.expression import ExpressionTable, GeneStatus
 from vst_dicom.domain.tiles import TileBatch, TileGrid
+from vst_dicom.predict.predictor import Prediction
 
 
 class BrightnessPredictor:
@@ -19,11 +20,9 @@ class BrightnessPredictor:
         self.bundle = SimpleNamespace(manifest=SimpleNamespace(encoder=encoder), genes=self.genes, identity=BUNDLE)
         self.engine = SimpleNamespace(batch_size=8, device_name="cpu")
 
-    def predict(
-        self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]
-    ) -> ExpressionTable:
+    def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]) -> Prediction:
         values = np.zeros((len(grid), 4), dtype=np.float32)
         for batch in batches:
             values[batch.indices, :3] = batch.images.mean(axis=(1, 2))
             progress(len(batch.indices), len(grid))
-        return ExpressionTable(self.genes, values)
+        return Prediction(ExpressionTable(self.genes, values), np.zeros((0, len(grid), 4), np.float32), None)

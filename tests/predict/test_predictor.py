@@ -41,7 +41,7 @@ def test_prediction_is_encoder_then_context_then_head(folder: Path, weights: dic
     tiles = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
     grid = TileGrid(MatrixSize(163, 163), MatrixSize(1, 9), np.array([[0, 0], [0, 1], [0, 8]], dtype=np.int32))
 
-    table = Predictor(bundle, device="cpu").predict([TileBatch(np.array([2, 0, 1]), tiles[[2, 0, 1]])], grid)
+    table = Predictor(bundle, device="cpu").predict([TileBatch(np.array([2, 0, 1]), tiles[[2, 0, 1]])], grid).expression
 
     own = features_of(weights, tiles)
     pair = own[:2].mean(axis=0)
@@ -53,7 +53,7 @@ def test_prediction_is_encoder_then_context_then_head(folder: Path, weights: dic
 def test_a_slide_without_tiles_gives_an_empty_table(folder: Path) -> None:
     grid = TileGrid(MatrixSize(163, 163), MatrixSize(1, 1), np.empty((0, 2), dtype=np.int32))
 
-    assert Predictor(load_bundle(folder), device="cpu").predict([], grid).values.shape == (0, 2)
+    assert Predictor(load_bundle(folder), device="cpu").predict([], grid).expression.values.shape == (0, 2)
 
 
 def test_other_normalization_than_at_the_fit_is_found_by_the_reference_tile(folder: Path) -> None:

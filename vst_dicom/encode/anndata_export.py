@@ -12,6 +12,7 @@ from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.domain.signature import SignatureScore
+from vst_dicom.domain.tissue import TISSUE_CLASSES
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.encode.provenance import require_shown_genes
 from vst_dicom.files import whole_file
@@ -28,7 +29,8 @@ def write_anndata(
 
     ``obsm["spatial"]`` holds x, y of tile centers in base level pixels, pixel centers at whole numbers. Columns of
     ``obs`` that begin with ``signature_`` hold scores of shown signatures, ``uns["vst_dicom"]["signatures"]`` their
-    units and evidence. The values are predictions; ``uns["vst_dicom"]`` says so.
+    units and evidence. The layer ``gi_star`` says how far a tile's neighborhood stands out from similar tissue. The
+    values are predictions; ``uns["vst_dicom"]`` says so.
 
     Parameters
     ----------
@@ -52,6 +54,7 @@ def write_anndata(
     """
     require_shown_genes(result)
     table = AnnData(
+        layers={} if result.gi_star is None else {"gi_star": result.gi_star},
         X=np.ascontiguousarray(result.expression.values, dtype=np.float32),
         obs=_tiles(source, result),
         var=_genes(result),
@@ -79,10 +82,17 @@ def _tiles(source: SourceSlide, result: SlideResult) -> pd.DataFrame:
             "sharpness": result.quality.sharpness,
             "blurred": result.quality.blurred,
             "inked": result.quality.inked,
+            **_tissue_class(result),
             **{_column(score): score.values for score in result.signatures if score.values is not None},
         },
         index=pd.Index([f"{row}x{column}" for row, column in zip(rows, columns, strict=True)], name="tile"),
     )
+
+
+def _tissue_class(result: SlideResult) -> dict[str, Any]:
+    if result.tissue_class is None:
+        return {}
+    return {"tissue_class": pd.Categorical.from_codes(result.tissue_class, categories=pd.Index(TISSUE_CLASSES))}
 
 
 def _column(score: SignatureScore) -> str:

@@ -1,6 +1,6 @@
 """The main path: an open slide in, a folder of results out. Start reading here.
 
-slide → thumbnail → tissue → grid → tiles → predict → maps and regions → encode → check → write
+slide → thumbnail → tissue → grid → tiles → predict → maps and hotspots → encode → check → write
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vst_dicom.dicom.attributes import read_text
 from vst_dicom.dicom.source import Slide
@@ -18,12 +19,12 @@ from vst_dicom.domain.errors import StainError, UsageError
 from vst_dicom.domain.expression import ExpressionTable, GeneStatus
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.files import refuse_existing
-from vst_dicom.maps.regions import find_top_regions
+from vst_dicom.maps.hotspots import Doubt, find_hotspots
 from vst_dicom.maps.signatures import score_signatures
 from vst_dicom.pipeline.identity import result_key, result_parameters
 from vst_dicom.pipeline.stages import Stages
 from vst_dicom.pipeline.writing import ResultForm, write_results
-from vst_dicom.predict.predictor import Predictor
+from vst_dicom.predict.predictor import Prediction, Predictor
 from vst_dicom.slide.description import SIMULATED_MODEL
 from vst_dicom.tiles.grid import check_spacing, lay_grid
 from vst_dicom.tiles.quality import QualityRecorder
@@ -130,20 +131,29 @@ def process_slide(
         batches = sample_tiles(
             slide, grid.corners_px, grid.tile_size, tile_px=spec.tile_px, batch_size=predictor.engine.batch_size
         )
-        table = predictor.predict(stages.waiting("read", recorder.watch(batches)), grid, tiles_done)
+        prediction = predictor.predict(stages.waiting("read", recorder.watch(batches)), grid, tiles_done)
 
     with stages.measure("maps"):
         quality = recorder.quality(tissue_fraction)
-        shown = table.shown()
+        shown = prediction.expression.shown()
         expression = _chosen(shown, choices)
         usable = ~(quality.blurred | quality.inked)
         warnings = [
             *_origin_warnings(slide),
             *_history_warnings(choices),
             *_evidence_warnings(expression),
+            *_class_warnings(prediction),
             *warnings,
             *_quality_warnings(usable),
         ]
+        search = find_hotspots(
+            expression,
+            grid,
+            usable,
+            base.spacing,
+            prediction.tissue_class,
+            Doubt(_members(prediction, expression), None, np.zeros((0, 2), dtype=np.int32)),
+        )
         parameters = result_parameters(slide, grid, choices.genes)
         result = SlideResult(
             key=result_key(slide.source, predictor.bundle.identity, parameters, choices.job_key),
@@ -151,11 +161,13 @@ def process_slide(
             grid=grid,
             quality=quality,
             expression=expression,
-            regions=find_top_regions(expression, grid, usable, base.spacing),
+            hotspots=search.hotspots,
             bundle=predictor.bundle.identity,
             parameters=parameters,
             warnings=tuple(warnings),
             signatures=score_signatures(predictor.bundle.signatures, shown),
+            tissue_class=prediction.tissue_class,
+            gi_star=search.gi_star,
         )
 
     summary = write_results(out, slide, predictor, result, choices.forms, stages, overwrite=choices.overwrite)
@@ -184,6 +196,12 @@ def _chosen(table: ExpressionTable, choices: Choices) -> ExpressionTable:
     return ExpressionTable(tuple(table.genes[index] for index in picked), table.values[:, picked])
 
 
+def _members(prediction: Prediction, expression: ExpressionTable) -> NDArray[np.float32]:
+    """Take what the members of the head predict for the genes of the result."""
+    columns = {gene.gene.symbol: index for index, gene in enumerate(prediction.expression.genes)}
+    return prediction.members[:, :, [columns[gene.gene.symbol] for gene in expression.genes]]
+
+
 def _origin_warnings(slide: Slide) -> list[str]:
     if read_text(slide.source.header, "ManufacturerModelName") == SIMULATED_MODEL:
         return ["a simulated slide: its maps show that the way works, and nothing about biology"]
@@ -204,8 +222,14 @@ def _evidence_warnings(expression: ExpressionTable) -> list[str]:
     return []
 
 
+def _class_warnings(prediction: Prediction) -> list[str]:
+    if prediction.tissue_class is None and any(gene.shown for gene in prediction.expression.genes):
+        return ["tissue is not classified, held-out tissue does not support it: hotspots are relative to all tissue"]
+    return []
+
+
 def _quality_warnings(usable: np.ndarray[Any, np.dtype[np.bool_]]) -> list[str]:
     n_bad = int((~usable).sum())
     if n_bad == 0:
         return []
-    return [f"{n_bad} of {len(usable)} tiles are out of focus or covered by ink; regions leave them out"]
+    return [f"{n_bad} of {len(usable)} tiles are out of focus or covered by ink; hotspots leave them out"]

@@ -23,10 +23,12 @@ from vst_dicom.predict.manifest import (
     ENCODER_FILE,
     EVIDENCE_FILE,
     HEAD_FILE,
+    TISSUE_FILE,
     Manifest,
     parse_manifest,
 )
 from vst_dicom.predict.reference import reference_tile, tile_sha256
+from vst_dicom.predict.tissue import TissueHead, parse_tissue_head
 
 DEFAULT_BUNDLE: Final = "her2st-lite"
 """Id of the bundle that is used where none is named."""
@@ -38,6 +40,7 @@ _LIMITS_BYTES: Final[dict[str, int]] = {
     CARD_FILE: 32 << 20,
     EVIDENCE_FILE: 256 << 20,
     HEAD_FILE: 1 << 30,
+    TISSUE_FILE: 1 << 30,
     ENCODER_FILE: 8 << 30,
 }
 """Larger files are refused before they are read."""
@@ -66,6 +69,8 @@ class Bundle:
         Text for people, Markdown.
     evidence
         Held-out figures, JSON.
+    tissue
+        Features to tissue class; None where held-out tissue does not support a classifier.
     """
 
     folder: Path
@@ -76,6 +81,7 @@ class Bundle:
     reference_embedding: NDArray[np.float32]
     card: str
     evidence: str
+    tissue: TissueHead | None = None
 
     @property
     def identity(self) -> BundleIdentity:
@@ -193,6 +199,7 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
         reference_embedding=reference_embedding,
         card=_decode(contents[CARD_FILE], CARD_FILE),
         evidence=_decode(contents[EVIDENCE_FILE], EVIDENCE_FILE),
+        tissue=_parse_tissue(contents, manifest),
     )
 
 
@@ -278,3 +285,20 @@ def _parse_head(content: bytes, manifest: Manifest) -> tuple[Head, NDArray[np.fl
     if tile_sha256(reference_tile(encoder.tile_px)) != manifest.reference_embedding.tile_sha256:
         raise BundleError("the bundle was fitted with another reference tile; train it with this version")
     return head, reference_embedding
+
+
+def _parse_tissue(contents: dict[str, bytes], manifest: Manifest) -> TissueHead | None:
+    """Tissue classifier, where the manifest has one, that fits it."""
+    form = manifest.tissue
+    if form is None:
+        return None
+    head = parse_tissue_head(
+        form.classes, manifest.encoder.embed_dim, _parse_tensors(contents[TISSUE_FILE], TISSUE_FILE)
+    )
+    if len(head.components) != form.n_components:
+        msg = (
+            f"{TISSUE_FILE} has {len(head.components)} components, the manifest says {form.n_components}; "
+            "get the bundle again"
+        )
+        raise BundleError(msg)
+    return head

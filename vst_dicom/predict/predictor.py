@@ -1,6 +1,7 @@
 """A bundle ready to work: tiles of a slide in, predicted expression out."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,27 @@ from vst_dicom.predict.reference import check_reference, reference_tile
 
 _TILES_AT_ONCE: Final = 4096
 """Tiles whose context lies in memory together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a bundle says about the tiles of a grid.
+
+    Parameters
+    ----------
+    expression
+        All genes of the panel, hidden ones too; the caller takes `ExpressionTable.shown` before anything leaves.
+    members
+        What each member of the head predicts, shape ``(n_members, n_tiles, n_genes)``, columns as in `expression`; no
+        members where the head has fewer than two.
+    tissue_class
+        Index into `vst_dicom.domain.tissue.TISSUE_CLASSES`, shape ``(n_tiles,)``; None where the bundle has no
+        classifier.
+    """
+
+    expression: ExpressionTable
+    members: NDArray[np.float32]
+    tissue_class: NDArray[np.int8] | None
 
 
 class Predictor:
@@ -62,10 +84,8 @@ class Predictor:
             self.engine.embed([tile], 1)[0], bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
         )
 
-    def predict(
-        self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None
-    ) -> ExpressionTable:
-        """Predict relative expression for every tile of the grid.
+    def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
+        """Predict relative expression and tissue class for every tile of the grid.
 
         Parameters
         ----------
@@ -78,8 +98,8 @@ class Predictor:
 
         Returns
         -------
-        ExpressionTable
-            All genes of the panel, hidden ones too; the caller takes `ExpressionTable.shown` before anything leaves.
+        Prediction
+            For all tiles of the grid.
 
         Raises
         ------
@@ -89,13 +109,23 @@ class Predictor:
             If the batches do not hold each tile exactly once.
         """
         embeddings = self.engine.embed(batches, len(grid), progress)
-        return ExpressionTable(self.bundle.genes, self.express(embeddings, grid))
+        values, members = self.express(embeddings, grid)
+        tissue = self.bundle.tissue
+        tissue_class = None if tissue is None else tissue.apply(embeddings)
+        return Prediction(ExpressionTable(self.bundle.genes, values), members, tissue_class)
 
-    def express(self, embeddings: NDArray[np.float32], grid: TileGrid) -> NDArray[np.float32]:
-        """Expression, shape ``(n_tiles, n_genes)``, of features that are already computed."""
+    def express(
+        self, embeddings: NDArray[np.float32], grid: TileGrid
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Expression of features that are already computed, and that of each member, as in `Prediction`."""
+        head, context = self.bundle.head, self.bundle.manifest.encoder.context
+        n_members = head.n_members if head.n_members > 1 else 0
         expression = np.empty((len(grid), len(self.bundle.genes)), dtype=np.float32)
-        context = self.bundle.manifest.encoder.context
+        members = np.empty((n_members, *expression.shape), dtype=np.float32)
         for start in range(0, len(grid), _TILES_AT_ONCE):
             tiles = slice(start, start + _TILES_AT_ONCE)
-            expression[tiles] = self.bundle.head.apply(with_context(embeddings, grid.cells, tiles, context))
-        return expression
+            features = with_context(embeddings, grid.cells, tiles, context)
+            expression[tiles] = head.apply(features)
+            for number, prediction in enumerate(head.predictions(features) if n_members else ()):
+                members[number, tiles] = prediction
+        return expression, members
