@@ -113,3 +113,10 @@ def test_without_a_data_folder_the_way_out_is_said(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="vst-dicom serve"):
         run(config, "list")
+
+
+def test_a_data_folder_without_a_ledger_is_said_and_gets_none(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing was received"):
+        run(config, "list")
+
+    assert not list((tmp_path / "data").iterdir())

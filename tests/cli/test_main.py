@@ -51,9 +51,9 @@ def test_help_loads_no_heavy_library() -> None:
 
 
 COMMANDS = """
-demo, predict, import, simulate slide, train, evaluate, bundle list, bundle show, bundle verify, serve, send, doctor,
-studies list, studies show, studies run-now, jobs list, jobs show, jobs retry, jobs cancel, config show, config check,
-config example
+demo, predict, import, simulate slide, simulate cohort, train, evaluate, bundle list, bundle show, bundle verify,
+bundle encoders, serve, send, doctor, studies list, studies show, studies run-now, jobs list, jobs show, jobs retry,
+jobs cancel, config show, config check, config example
 """
 
 

@@ -4,7 +4,9 @@ import anndata
 import numpy as np
 import pytest
 
+from vst_dicom.domain.expression import Gene, GeneStatus
 from vst_dicom.domain.geometry import PixelSpacing
+from vst_dicom.domain.signature import PanelSignature, ScoredGene, Scoring, SignatureScore
 from vst_dicom.encode.anndata_export import write_anndata
 
 
@@ -68,3 +70,20 @@ def test_a_result_without_warnings_or_parameters_is_written(path, make_source, m
     write_anndata(path, make_source(), dataclasses.replace(make_result(), warnings=(), parameters={}))
 
     assert anndata.read_h5ad(path).n_obs == 18
+
+
+def test_scores_of_shown_signatures_are_columns_of_the_tiles(path, make_source, make_result):
+    result = make_result()
+    values = np.arange(len(result.grid), dtype=np.float32)
+    genes = (ScoredGene(Gene("ERBB2"), 1.0, 0.0, 1.0),)
+    shown = PanelSignature("made-up", "Made up", Scoring.MEAN_Z, "x", "", 1, genes, GeneStatus.EXPLORATORY, "it holds")
+    hidden = dataclasses.replace(shown, signature_id="other", status=GeneStatus.HIDDEN)
+    scores = (SignatureScore(shown, values), SignatureScore(hidden, None))
+    write_anndata(path, make_source(), dataclasses.replace(result, signatures=scores))
+
+    table = anndata.read_h5ad(path)
+
+    assert np.array_equal(table.obs["signature_made_up"], values)
+    assert [name for name in table.obs if name.startswith("signature_")] == ["signature_made_up"]
+    assert table.uns["vst_dicom"]["signatures"]["signature_made_up"]["reason"] == "it holds"
+    assert table.uns["vst_dicom"]["signatures"]["signature_made_up"]["genes"].tolist() == ["ERBB2"]

@@ -17,7 +17,12 @@ class BrightnessPredictor:
     def __init__(self) -> None:
         encoder = SimpleNamespace(tile_px=224, spacing_um=0.5, spacing_um_range=(0.1, 1.0))
         self.genes = (*map(make_gene, "RGB"), make_gene("HIDDEN", GeneStatus.HIDDEN))
-        self.bundle = SimpleNamespace(manifest=SimpleNamespace(encoder=encoder), genes=self.genes, identity=BUNDLE)
+        self.bundle = SimpleNamespace(
+            manifest=SimpleNamespace(encoder=encoder, distribution=None, uncertainty=None),
+            genes=self.genes,
+            identity=BUNDLE,
+            signatures=(),
+        )
         self.engine = SimpleNamespace(batch_size=8, device_name="cpu")
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]) -> Prediction:
@@ -25,4 +30,4 @@ class BrightnessPredictor:
         for batch in batches:
             values[batch.indices, :3] = batch.images.mean(axis=(1, 2))
             progress(len(batch.indices), len(grid))
-        return Prediction(ExpressionTable(self.genes, values), np.zeros((0, len(grid), 4), np.float32), None)
+        return Prediction(ExpressionTable(self.genes, values))

@@ -10,8 +10,8 @@ from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.pixels import GLASS, RgbImage
 from vst_dicom.simulate.regions import Region
-from vst_dicom.simulate.slide import SimulatedSlide
-from vst_dicom.simulate.stain import Stain
+from vst_dicom.simulate.slide import Preparation, SimulatedSlide
+from vst_dicom.simulate.stain import DYE_AMOUNTS, Stain
 
 HALF_UM = PixelSpacing.from_um(0.5)
 
@@ -178,7 +178,7 @@ def test_odd_sizes_are_painted_to_the_last_pixel(size: MatrixSize) -> None:
 
 def test_stains_differ_in_darkness() -> None:
     pale, normal, dark = (
-        assemble(SimulatedSlide(MatrixSize(512, 512), HALF_UM, 1, stain=stain)).mean()
+        assemble(SimulatedSlide(MatrixSize(512, 512), HALF_UM, 1, preparation=Preparation(DYE_AMOUNTS[stain]))).mean()
         for stain in (Stain.PALE, Stain.NORMAL, Stain.DARK)
     )
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from vst_dicom.domain.errors import InputError, MissingInputError
-from vst_dicom.training.cohort import Section, hash_inputs, read_cohort, read_spots
+from vst_dicom.training.cohort import Section, hash_inputs, read_cohort, stated_spacing_um
 from vst_dicom.training.panel import read_panel
+from vst_dicom.training.spots import read_spots
 
 HEAD = """
 name = "n"
@@ -78,7 +79,11 @@ def test_a_spot_without_any_count_is_dropped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("counts", "spots", "message"),
     [
-        ("\tERBB2\n10x21\t-1\n", SPOTS, "line 2: expected 1 counts"),
+        ("\tERBB2\n10x21\t-1\n", SPOTS, "line 2: there are numbers that are not counts"),
+        ("\tERBB2\n10x21\t1.5\n", SPOTS, "give raw counts, not normalized ones"),
+        ("\tERBB2\n10x21\tnan\n", SPOTS, "line 2: a count is not finite"),
+        ("\tERBB2\n10x21\t1\n10x21\t2\n", SPOTS, "line 3: the spot 10x21 occurs twice"),
+        (COUNTS, SPOTS + "10\t22\t7\t8\n", "line 5: the spot 10x22 occurs twice"),
         ("\tERBB2\n10x21\tmany\n", SPOTS, "line 2: expected 1 counts"),
         ("\tERBB2\n10x21\t1\t2\n", SPOTS, "line 2: expected 1 counts"),
         ("\tERBB2\tERBB2\n10x21\t1\t2\n", SPOTS, "each once"),
@@ -138,6 +143,8 @@ TWO = SECTION.format(id="S1", patient="B") + SECTION.format(id="S2", patient="C"
         (HEAD + 'fit_patients = ["Z"]\n' + TWO, "Z has no section"),
         (HEAD + TWO.replace("0.688", "-1"), "pixel_spacing_um"),
         (HEAD + SECTION.format(id="S1", patient="B"), "at least 2"),
+        (HEAD + TWO.replace('counts = "S1.tsv.gz"', 'h5ad = "S1.h5ad"'), "give either h5ad, or both counts and spots"),
+        (HEAD + TWO.replace('counts = "S1.tsv.gz"', ""), "give either h5ad, or both counts and spots"),
     ],
 )
 def test_a_wrong_cohort_file_is_refused_with_the_key(tmp_path: Path, text: str, message: str) -> None:
@@ -159,6 +166,35 @@ def test_the_hash_of_the_inputs_changes_with_any_file(tmp_path: Path) -> None:
     (tmp_path / "S2_spots.tsv").write_text(SPOTS + " ", encoding="utf-8")
 
     assert hash_inputs(cohort, tmp_path) != before
+
+
+def hest_section(folder: Path, metadata: str, spacing_um: float | None = None) -> Section:
+    (folder / "meta.json").write_text(metadata, encoding="utf-8")
+    return Section(
+        id="S", patient="P", image="S.tif", counts="c", spots="s", metadata="meta.json", pixel_spacing_um=spacing_um
+    )
+
+
+def test_the_pixel_size_of_hest_is_used_unless_the_cohort_gives_one(tmp_path: Path) -> None:
+    metadata = '{"pixel_size_um_embedded": 1, "pixel_size_um_estimated": 0.4543}'
+
+    assert stated_spacing_um(hest_section(tmp_path, metadata), tmp_path) == 0.4543
+    assert stated_spacing_um(hest_section(tmp_path, metadata, 0.5), tmp_path) == 0.5
+    assert stated_spacing_um(hest_section(tmp_path, '{"organ": "Breast"}'), tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ('{"pixel_size_um_estimated": "unknown"}', "give pixel_spacing_um in the cohort file"),
+        ('{"pixel_size_um_estimated": -1}', "give pixel_spacing_um in the cohort file"),
+        ("no JSON", "is not a JSON file"),
+        ("[1]", "must hold names and values"),
+    ],
+)
+def test_metadata_of_another_form_are_refused(tmp_path: Path, metadata: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        stated_spacing_um(hest_section(tmp_path, metadata), tmp_path)
 
 
 def test_the_built_in_panel_has_250_genes_and_known_identifiers() -> None:

@@ -15,8 +15,9 @@ from vst_dicom.tiles.sampler import sample_tiles
 from vst_dicom.tiles.thumbnail import read_thumbnail
 from vst_dicom.tiles.tissue import find_tissue
 from vst_dicom.training import features as features_module
-from vst_dicom.training.cohort import Section, read_spots
+from vst_dicom.training.cohort import Section
 from vst_dicom.training.features import describe_places, describe_spots
+from vst_dicom.training.spots import read_spots
 
 SPACING_UM = 0.688
 TILE = 163  # 112 µm
@@ -131,3 +132,60 @@ def test_a_damaged_cache_file_is_computed_again(tmp_path: Path, image: np.ndarra
     again = describe_spots(section, spots, tmp_path, engine, "key", tmp_path / "cache")
 
     np.testing.assert_array_equal(again.features, first.features)
+
+
+def test_a_long_section_goes_on_where_it_was_cut_off(
+    tmp_path: Path, image: np.ndarray, engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = section_files(tmp_path, image)
+    spots = read_spots(section, tmp_path, ["ERBB2"])
+    whole = describe_spots(section, spots, tmp_path, engine, "key")
+    monkeypatch.setattr(features_module, "_PIECE_SPOTS", 1)
+    cache, described = tmp_path / "cache", []
+
+    def cut_off(*arguments: object) -> object:
+        if described:
+            raise KeyboardInterrupt
+        described.append(arguments)
+        return describe_places(*arguments)
+
+    monkeypatch.setattr(features_module, "describe_places", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        describe_spots(section, spots, tmp_path, engine, "key", cache)
+    assert [path.name.endswith("-piece0.safetensors") for path in cache.iterdir()] == [True]
+
+    told = []
+    monkeypatch.setattr(features_module, "describe_places", lambda *given: told.append(1) or describe_places(*given))
+    again = describe_spots(section, spots, tmp_path, engine, "key", cache)
+
+    assert len(told) == 1
+    np.testing.assert_array_equal(again.features, whole.features)
+    np.testing.assert_array_equal(again.plain, whole.plain)
+    assert [path.name.count("piece") for path in cache.iterdir()] == [0]
+
+
+def test_progress_counts_the_spots_of_the_section(
+    tmp_path: Path, image: np.ndarray, engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = section_files(tmp_path, image)
+    monkeypatch.setattr(features_module, "_PIECE_SPOTS", 1)
+    told = []
+
+    describe_spots(
+        section, read_spots(section, tmp_path, []), tmp_path, engine, "key", None, lambda *given: told.append(given)
+    )
+
+    assert told[-1] == (2, 2)
+    assert (1, 2) in told
+
+
+def test_a_tile_that_spots_share_is_embedded_once(image: np.ndarray, engine: TorchEngine) -> None:
+    told = []
+    centers = np.array([[3.5 * TILE, 2.5 * TILE], [4.5 * TILE, 2.5 * TILE]]) - 0.5
+    apart = [describe_places(source_of(image), center[None], engine, "S") for center in centers]
+
+    features, plain = describe_places(source_of(image), centers, engine, "S", lambda *given: told.append(given))
+
+    assert told[-1][1] == 12  # columns 2 to 5 of rows 1 to 3, all tissue
+    np.testing.assert_allclose(features, np.concatenate([part[0] for part in apart]), atol=1e-6)
+    np.testing.assert_allclose(plain, np.concatenate([part[1] for part in apart]))

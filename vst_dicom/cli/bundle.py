@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Model bundles: list, show, verify, card.")
+if TYPE_CHECKING:
+    from vst_dicom.predict.bundle import Bundle
+
+app = typer.Typer(no_args_is_help=True, help="Model bundles: list, show, verify, card; encoders to train them with.")
 
 BundleName = Annotated[
     str, typer.Argument(metavar="[ID|PATH]", help="Built-in id or folder; the default bundle if none.")
@@ -62,16 +65,21 @@ def show(
     identity = loaded.identity
     shown = [gene for gene in loaded.genes if gene.shown]
     typer.echo(f"{identity.bundle_id} {identity.version}\n{identity.description}\nSHA-256 {identity.sha256}")
+    encoder = loaded.manifest.encoder
+    typer.echo(f"Encoder {encoder.name}, {encoder.embed_dim} features, licence {encoder.license_text}")
     typer.echo(f"{loaded.manifest.intended_use}\n{len(shown)} of {len(loaded.genes)} genes are shown:")
     for gene in sorted(shown, key=lambda entry: -entry.held_out_r):
         typer.echo(f"  {gene.gene.symbol:<12} {gene.reason}")
+    page = _page(loaded)
+    typer.echo(f"Card: {page}" if page else f"Card: vst-dicom bundle card {identity.bundle_id}")
     if not loaded.signatures:
         typer.echo("No signature was judged when this bundle was fitted; train it with this version to have them.")
         return
     typer.echo(f"{sum(one.shown for one in loaded.signatures)} of {len(loaded.signatures)} signatures are shown:")
     for signature in sorted(loaded.signatures, key=lambda one: not one.shown):
-        genes = " ".join(gene.gene.symbol for gene in signature.genes) or "none"
-        typer.echo(f"  {signature.name}: {signature.reason} Usable genes: {genes}.")
+        genes = " ".join(gene.gene.symbol for gene in signature.genes)
+        more = f" Genes: {genes}. {signature.note}".rstrip() if signature.shown else ""
+        typer.echo(f"  {signature.name}: {signature.reason}{more}")
 
 
 @app.command("verify")
@@ -89,11 +97,64 @@ def verify(bundle: BundleName = "") -> None:
 
 
 @app.command("card")
-def card(bundle: BundleName = "") -> None:
+def card(
+    bundle: BundleName = "",
+    page: Annotated[
+        bool, typer.Option("--page", help="Say where the page for a browser lies, with its plots.")
+    ] = False,
+) -> None:
     """Print a bundle's card.
 
-    Example: vst-dicom bundle card her2st-lite
+    Example: vst-dicom bundle card her2st-lite --page
     """
+    from vst_dicom.domain.errors import BundleError
     from vst_dicom.predict.bundle import DEFAULT_BUNDLE, load_bundle
 
-    typer.echo(load_bundle(bundle or DEFAULT_BUNDLE).card)
+    loaded = load_bundle(bundle or DEFAULT_BUNDLE)
+    if not page:
+        typer.echo(loaded.card)
+        return
+    path = _page(loaded)
+    if path is None:
+        msg = f"bundle {loaded.manifest.id} was made before cards had a page; leave out --page"
+        raise BundleError(msg)
+    typer.echo(path)
+
+
+def _page(loaded: "Bundle") -> Path | None:
+    """Where the card's page lies; None for an older bundle."""
+    from vst_dicom.predict.manifest import CARD_PAGE_FILE
+
+    return (loaded.folder / CARD_PAGE_FILE).resolve() if loaded.card_page else None
+
+
+@app.command("encoders")
+def encoders(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+    """List the published encoders that a bundle can be trained with, their licences and where their weights are.
+
+    Example: vst-dicom bundle encoders
+    """
+    from vst_dicom.predict.presets import PRESETS
+
+    facts = []
+    for name, preset in PRESETS.items():
+        encoder = preset.encoder
+        facts.append({
+            "preset": name,
+            "license": encoder.license,
+            "terms": list(encoder.terms),
+            "features": encoder.embed_dim,
+            "parameters": preset.n_parameters,
+            "extra": "timm" if encoder.library == "timm" else "",
+            "weights": f"{encoder.source}, {preset.file}",
+            "facts": preset.facts,
+        })  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    for preset in PRESETS.values():
+        encoder = preset.encoder
+        extra = ", needs the extra [timm]" if encoder.library == "timm" else ""
+        marks = f" [{', '.join(encoder.terms)}]" if encoder.terms else ""
+        size = f"{encoder.embed_dim} features, {preset.n_parameters / 1e6:.0f} M parameters{extra}"
+        typer.echo(f"{encoder.name:<18} {encoder.license}{marks}; {size}\n{'':<18} {encoder.source}; {preset.file}")

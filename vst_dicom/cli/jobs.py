@@ -1,21 +1,17 @@
 """``vst-dicom jobs``: what is processed, what waits for a person, and what to do about it."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vst_dicom.cli.ledger import AsJson, Config
+from vst_dicom.cli.ledger import AsJson, Config, open_ledger
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.ledger.states import JOB_TRANSITIONS, JobState
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from vst_dicom.ledger.jobs import Job
 
 app = typer.Typer(no_args_is_help=True, help="List, show, retry and cancel jobs.")
@@ -38,9 +34,10 @@ def list_(
 
     Example: vst-dicom jobs list --state parked --state refused
     """
+    from vst_dicom.config import read_settings
     from vst_dicom.ledger.jobs import list_jobs
 
-    with _ledger(config) as connection:
+    with open_ledger(read_settings(config)) as database, database.begin() as connection:
         found = list_jobs(connection, states=state or list(JobState), limit=limit)
     if as_json:
         typer.echo(json.dumps([_facts(job) for job in found]))
@@ -66,11 +63,14 @@ def show(
 
     Example: vst-dicom jobs show 3f2a
     """
+    from vst_dicom.config import read_settings
     from vst_dicom.ledger.deliveries import list_deliveries, list_result_instances
     from vst_dicom.ledger.jobs import find_job
+    from vst_dicom.ledger.shadows import list_shadows, read_shadow
 
-    with _ledger(config) as connection:
+    with open_ledger(read_settings(config)) as database, database.begin() as connection:
         job = find_job(connection, key)
+        shadow, beside = read_shadow(connection, job.key), list_shadows(connection, job.key)
         deliveries = list_deliveries(connection, job.key)
         instances = list_result_instances(connection, job.key)
     facts = _facts(job)
@@ -81,6 +81,13 @@ def show(
     facts["result"] = [
         {"sop_instance_uid": row.sop_instance_uid, "file_name": row.file_name, "sha256": row.sha256}
         for row in instances
+    ]
+    if shadow is not None:
+        facts["shadow_of"] = shadow.of_key
+        facts["agreement"] = None if shadow.figures is None else dict(shadow.figures)
+    facts["shadows"] = [
+        {"job": row.job_key, "median_r": (row.figures or {}).get("median_r"), "done": row.figures is not None}
+        for row in beside
     ]
     if as_json:
         typer.echo(json.dumps(facts))
@@ -126,11 +133,12 @@ def cancel(
 
 
 def _move(config: Path | None, keys: list[str] | None, state: JobState | None, to: JobState, done: str) -> None:
+    from vst_dicom.config import read_settings
     from vst_dicom.ledger.jobs import find_job, list_jobs, move_job
 
     if not keys and state is None:
         raise UsageError("say which jobs: give their keys; see: vst-dicom jobs list")
-    with _ledger(config) as connection:
+    with open_ledger(read_settings(config)) as database, database.begin() as connection:
         chosen = [find_job(connection, key) for key in keys or ()]
         if state is not None:
             chosen += list_jobs(connection, states=[state], limit=10_000)
@@ -138,30 +146,6 @@ def _move(config: Path | None, keys: list[str] | None, state: JobState | None, t
             move_job(connection, job.key, to, now=datetime.now(UTC), reason=f"{done} by a person")
     for job in chosen:
         typer.echo(f"{job.key[:12]} {done}")
-
-
-@contextmanager
-def _ledger(config: Path | None) -> "Iterator[Connection]":
-    """Open the ledger that settings name, for one transaction.
-
-    Raises
-    ------
-    UsageError
-        If there is none yet.
-    """
-    from vst_dicom.config import read_settings
-    from vst_dicom.ledger.database import open_database
-
-    settings = read_settings(config)
-    if not settings.database_url and not settings.data_dir.is_dir():
-        msg = f"there is no data folder {settings.data_dir}; give --config, or start the server first: vst-dicom serve"
-        raise UsageError(msg)
-    database = open_database(settings.database)
-    try:
-        with database.begin() as connection:
-            yield connection
-    finally:
-        database.dispose()
 
 
 def _facts(job: "Job") -> dict[str, Any]:

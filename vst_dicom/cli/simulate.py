@@ -13,7 +13,7 @@ import typer
 from vst_dicom.cli.options import parse_size, parse_spacing
 from vst_dicom.cli.progress import stage_progress
 
-app = typer.Typer(no_args_is_help=True, help="Make up a slide whose truth is known.")
+app = typer.Typer(no_args_is_help=True, help="Make up slides, or a cohort with counts, whose truth is known.")
 
 
 class StainChoice(StrEnum):
@@ -26,7 +26,7 @@ class StainChoice(StrEnum):
 
 @app.callback()
 def simulate() -> None:
-    """Make up a slide whose truth is known."""
+    """Make up slides, or a cohort with counts, whose truth is known."""
 
 
 @app.command("slide")
@@ -76,4 +76,34 @@ def simulate_slide(
     typer.echo(
         f"Simulated slide {seed}: {matrix.n_columns} x {matrix.n_rows} px at {spacing.column_um:g} x "
         f"{spacing.row_um:g} µm/px in {out / 'slide'}, its regions in {written.truth_picture} ({seconds:.1f} s)"
+    )
+
+
+@app.command("cohort")
+def simulate_cohort(
+    out: Annotated[Path, typer.Argument(help="Folder to make; must be empty if it exists.")],
+    patients: Annotated[int, typer.Option(help="Patients, each with a stain and a yield of its own.")] = 8,
+    sections: Annotated[int, typer.Option(help="Sections of each patient.")] = 1,
+    side_mm: Annotated[float, typer.Option(help="Height and width of a slide, millimeters.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Which cohort; the same seed gives the same counts and pixels.")] = 1,
+) -> None:
+    """Paint the slides of several patients and count made-up transcripts on them, to test training against the truth.
+
+    Writes a cohort file, a gene panel, and truth.json: which genes the picture tells of, and how well at best.
+
+    Example: vst-dicom simulate cohort simulated --patients 8 --seed 7,
+    then vst-dicom train simulated/cohort.toml --panel simulated/panel.txt --out simulated-bundle
+    """
+    from vst_dicom.simulate.cohort import COHORT_FILE, TRUTH_FILE, CohortRecipe, write_cohort
+
+    started_s = time.monotonic()
+    recipe = CohortRecipe(patients, sections, side_mm, seed)
+    with stage_progress() as progress:
+        write_cohort(
+            recipe, out, now=datetime.now().astimezone(), progress=partial(progress, "paint sections and count")
+        )
+    seconds = time.monotonic() - started_s
+    typer.echo(
+        f"Simulated cohort {seed}: {patients * sections} sections of {patients} patients in {out / COHORT_FILE}, "
+        f"their truth in {out / TRUTH_FILE} ({seconds:.1f} s)"
     )

@@ -21,7 +21,10 @@ def train(
     bundle_id: Annotated[str, typer.Option("--id", help="Id of the bundle; the name of --out if none.")] = "",
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
     encoder: Annotated[
-        Path | None, typer.Option(help="EfficientNet-Lite0 weights, safetensors; those of the built-in bundle if none.")
+        Path | None, typer.Option(help="Weights: safetensors file or model folder; the built-in bundle's if none.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Encoder that the weights belong to; vst-dicom bundle encoders lists them.")
     ] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps features between runs.")] = None,
     seed: Annotated[int, typer.Option(help="Of the intervals' draws; the fit itself draws nothing.")] = 0,
@@ -43,7 +46,8 @@ def train(
     from vst_dicom.training.weights import read_weights
 
     refuse_existing(out)
-    described, genes, weights = read_cohort(cohort), read_panel(panel), read_weights(encoder)
+    described, genes, weights = read_cohort(cohort), read_panel(panel), read_weights(encoder, preset)
+    typer.echo(f"encoder {weights.spec.name}, licence {weights.spec.license_text}")
     folder, engine = data or cohort.parent, weights.engine(device.value)
     with stage_progress() as progress:
         sections = describe_cohort(
@@ -61,7 +65,7 @@ def train(
         weights,
         engine,
         hash_inputs(described, folder),
-        _command(cohort, data, out, panel, seed),
+        _command(cohort, data, out, panel, encoder, preset, seed),
         datetime.now(UTC).date(),
         DEFAULT_RECIPE,
         seed,
@@ -71,9 +75,13 @@ def train(
     typer.echo(f"{out}: {n_shown} of {len(genes)} genes are shown; read {out / 'card.md'} before use")
 
 
-def _command(cohort: Path, data: Path | None, out: Path, panel: Path | None, seed: int) -> str:
+def _command(
+    cohort: Path, data: Path | None, out: Path, panel: Path | None, encoder: Path | None, preset: str | None, seed: int
+) -> str:
     """Say what to type to make the bundle again; folders of this machine are left out."""
     parts = ["vst-dicom", "train", cohort.name if cohort.is_absolute() else cohort.as_posix()]
     parts += [] if data is None else ["--data", data.name]
     parts += [] if panel is None else ["--panel", panel.name]
+    parts += [] if encoder is None else ["--encoder", encoder.name]
+    parts += [] if preset is None else ["--preset", preset]
     return shlex.join([*parts, "--out", out.name, "--seed", str(seed)])

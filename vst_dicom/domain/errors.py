@@ -13,7 +13,8 @@
     │   ├── DamagedInstanceError      truncated, inconsistent or undecodable
     │   ├── PixelSpacingError         spacing missing, impossible or too coarse
     │   ├── StainError                not an H&E slide
-    │   └── TissueError               no tissue to predict on
+    │   ├── TissueError               no tissue to predict on
+    │   └── UnfamiliarTissueError     too much of the tissue looks unlike that of the training
     ├── BundleError           the operator must act: wrong, damaged or unfit bundle
     ├── EncodingError         this product failed: a result does not say what was predicted
     ├── PeerError             another system failed; time may heal it
@@ -97,6 +98,12 @@ class TissueError(InputError):
     """The slide shows no tissue to predict on."""
 
     code = "input-no-tissue"
+
+
+class UnfamiliarTissueError(InputError):
+    """Too much of the tissue looks unlike what the model was trained on."""
+
+    code = "input-unfamiliar"
 
 
 class BundleError(VstDicomError):

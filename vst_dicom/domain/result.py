@@ -1,6 +1,6 @@
 """Everything that one run found on one slide: the single value that all result forms state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -112,6 +112,16 @@ class SlideResult:
         where none was looked for at all.
     signatures
         Every signature of the bundle; those that are not shown have no values.
+    distance
+        How unlike the training tissue each tile is, shape ``(n_tiles,)``, at most 1; None where the bundle cannot tell.
+    half_width
+        Of the prediction intervals, shape ``(n_tiles, n_genes)``, columns as in `expression`, in its unit; None where
+        the bundle makes none.
+    interval_note
+        What the intervals are worth, in a sentence; empty without them.
+    masked_cells
+        Grid row and column of tissue without a prediction to be trusted, shape ``(n_masked, 2)``: it is in no other
+        field.
     """
 
     key: str
@@ -126,3 +136,7 @@ class SlideResult:
     signatures: tuple[SignatureScore, ...] = ()
     tissue_class: NDArray[np.int8] | None = None
     gi_star: NDArray[np.float32] | None = None
+    distance: NDArray[np.float32] | None = None
+    half_width: NDArray[np.float32] | None = None
+    interval_note: str = ""
+    masked_cells: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int32))

@@ -1,11 +1,14 @@
 """The grid of tiles that the model sees."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.geometry import MatrixSize
+
+_Value = TypeVar("_Value", np.bool_, np.uint16, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,10 @@ class TileGrid:
     def __len__(self) -> int:
         return len(self.cells)
 
+    def subset(self, keep: NDArray[np.bool_]) -> "TileGrid":
+        """Leave out tiles; the grid itself stays as large. `keep` has shape ``(n_tiles,)``."""
+        return TileGrid(self.tile_size, self.size, self.cells[keep])
+
     @property
     def corners_px(self) -> NDArray[np.int64]:
         """x, y of the top left pixel of each tile, base level, from 0, shape ``(n_tiles, 2)``."""
@@ -58,6 +65,33 @@ class TileGrid:
         """x, y of the middle of each tile, base level, pixel centers at whole numbers, shape ``(n_tiles, 2)``."""
         half = np.array([self.tile_size.n_columns - 1, self.tile_size.n_rows - 1]) / 2
         return self.corners_px + half
+
+    def place(self, values: NDArray[_Value], fill: float) -> NDArray[_Value]:
+        """Give one value per tile its place.
+
+        Parameters
+        ----------
+        values
+            Shape ``(n_tiles, n_channels)``, rows in the order of the cells.
+        fill
+            What cells without a tile get.
+
+        Returns
+        -------
+        NDArray
+            Shape ``(n_channels, n_rows, n_columns)``, of the type of `values`.
+
+        Raises
+        ------
+        ValueError
+            If `values` does not have one row per tile.
+        """
+        if len(values) != len(self):
+            msg = f"{len(values)} rows of values for {len(self)} tiles"
+            raise ValueError(msg)
+        maps = np.full((values.shape[1], self.size.n_rows, self.size.n_columns), fill, dtype=values.dtype)
+        maps[:, self.cells[:, 0], self.cells[:, 1]] = values.T
+        return maps
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -87,6 +121,10 @@ class TileQuality:
     sharpness: NDArray[np.float32]
     blurred: NDArray[np.bool_]
     inked: NDArray[np.bool_]
+
+    def subset(self, keep: NDArray[np.bool_]) -> "TileQuality":
+        """Leave out tiles; `keep` has shape ``(n_tiles,)``."""
+        return TileQuality(self.tissue_fraction[keep], self.sharpness[keep], self.blurred[keep], self.inked[keep])
 
 
 @dataclass(frozen=True, eq=False)

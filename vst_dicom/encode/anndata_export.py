@@ -29,8 +29,10 @@ def write_anndata(
 
     ``obsm["spatial"]`` holds x, y of tile centers in base level pixels, pixel centers at whole numbers. Columns of
     ``obs`` that begin with ``signature_`` hold scores of shown signatures, ``uns["vst_dicom"]["signatures"]`` their
-    units and evidence. The layer ``gi_star`` says how far a tile's neighborhood stands out from similar tissue. The
-    values are predictions; ``uns["vst_dicom"]`` says so.
+    units and evidence. ``layers["interval_half_width"]`` holds half widths of the prediction intervals,
+    ``layers["gi_star"]`` how far a tile's neighborhood stands out from similar tissue, and ``obs["distance"]`` how
+    unlike the training tissue a tile is, where the bundle can tell; tissue that was masked is no row, its grid cells
+    stand in ``uns["vst_dicom"]["masked_cells"]``. The values are predictions; ``uns["vst_dicom"]`` says so.
 
     Parameters
     ----------
@@ -53,13 +55,14 @@ def write_anndata(
         If a thumbnail comes without its spacing.
     """
     require_shown_genes(result)
+    layers = {"interval_half_width": result.half_width, "gi_star": result.gi_star}
     table = AnnData(
-        layers={} if result.gi_star is None else {"gi_star": result.gi_star},
         X=np.ascontiguousarray(result.expression.values, dtype=np.float32),
         obs=_tiles(source, result),
         var=_genes(result),
         obsm={"spatial": result.grid.centers_px},
         uns={"vst_dicom": _about(source, result)},
+        layers={name: layer for name, layer in layers.items() if layer is not None},
     )
     if thumbnail is not None:
         if thumbnail_spacing is None:
@@ -83,6 +86,7 @@ def _tiles(source: SourceSlide, result: SlideResult) -> pd.DataFrame:
             "blurred": result.quality.blurred,
             "inked": result.quality.inked,
             **_tissue_class(result),
+            **({} if result.distance is None else {"distance": result.distance}),
             **{_column(score): score.values for score in result.signatures if score.values is not None},
         },
         index=pd.Index([f"{row}x{column}" for row, column in zip(rows, columns, strict=True)], name="tile"),
@@ -137,6 +141,8 @@ def _about(source: SourceSlide, result: SlideResult) -> dict[str, Any]:
         "pixel_spacing_mm": np.array([source.plane.spacing.row_mm, source.plane.spacing.column_mm]),
         "parameters": dict(result.parameters),
         "warnings": np.array(result.warnings, dtype=object),
+        "interval_note": result.interval_note,
+        "masked_cells": result.masked_cells,
         "signatures": {
             _column(score): {
                 "name": score.signature.name,

@@ -1,45 +1,20 @@
 """What images of one pixel per tile share: size, place on the glass and dimensions."""
 
-from typing import Final, TypeVar
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.geometry import SlidePlane
 from vst_dicom.domain.result import SlideResult
-from vst_dicom.domain.tiles import TileGrid
 from vst_dicom.encode.provenance import place_in_frame_of_reference, reference, referenced_series, result_uid
-
-_Value = TypeVar("_Value", np.bool_, np.uint16)
 
 _PLANE_POSITION: Final = 0x0048021A
 """Plane Position (Slide) Sequence."""
 
 _ROW_POSITION: Final = (0x0048021F, _PLANE_POSITION, "Row position in total pixel matrix")
 _COLUMN_POSITION: Final = (0x0048021E, _PLANE_POSITION, "Column position in total pixel matrix")
-
-
-def rasterize(values: NDArray[_Value], grid: TileGrid) -> NDArray[_Value]:
-    """Place one value per tile on the grid; 0 where the grid has no tile.
-
-    Parameters
-    ----------
-    values
-        Shape ``(n_tiles, n_channels)``.
-    grid
-        Where the tiles lie.
-
-    Returns
-    -------
-    NDArray
-        Shape ``(n_channels, n_rows, n_columns)``.
-    """
-    maps = np.zeros((values.shape[1], grid.size.n_rows, grid.size.n_columns), dtype=values.dtype)
-    maps[:, grid.cells[:, 0], grid.cells[:, 1]] = values.T
-    return maps
 
 
 def place_map(dataset: Dataset, source: SourceSlide, result: SlideResult, frame_columns: int) -> SlidePlane:

@@ -114,7 +114,7 @@ def encode_parametric_map(source: SourceSlide, result: SlideResult) -> Dataset:
     dataset.NumberOfFrames = len(genes)
     dataset.BitsAllocated = dataset.BitsStored = 16
     dataset.HighBit = 15
-    dataset.add_new(0x7FE00010, "OW", map_image.rasterize(stored, result.grid).astype("<u2").tobytes())
+    dataset.add_new(0x7FE00010, "OW", result.grid.place(stored, fill=0).astype("<u2").tobytes())
     return dataset
 
 

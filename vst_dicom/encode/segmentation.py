@@ -119,12 +119,17 @@ class _Segment:
 
 
 def segment_masks(result: SlideResult) -> NDArray[np.bool_]:
-    """Where each segment lies, shape ``(n_segments, n_rows, n_columns)``: tissue, its classes, genes with hotspots."""
+    """Where each segment lies, shape ``(n_segments, n_rows, n_columns)``: tissue, its classes, genes with hotspots.
+
+    Tissue is all that was looked at, masked tiles included: they have no values, but tissue they are.
+    """
     segments = _segments(result)
     inside = np.zeros((len(result.grid), len(segments)), dtype=np.bool_)
     for column, segment in enumerate(segments):
         inside[segment.tiles, column] = True
-    return map_image.rasterize(inside, result.grid)
+    masks = result.grid.place(inside, fill=False)
+    masks[0, result.masked_cells[:, 0], result.masked_cells[:, 1]] = True
+    return masks
 
 
 def _segments(result: SlideResult) -> list[_Segment]:

@@ -50,8 +50,7 @@ class Doubt:
     Parameters
     ----------
     members
-        What each member of the head predicts, shape ``(n_members, n_tiles, n_genes)``; no members for a head that
-        has none.
+        What each member of the head predicts, shape ``(n_members, n_tiles, n_genes)``; None for a head without.
     half_width
         Half the width of the interval of each value, from held-out patients, shape ``(n_tiles, n_genes)``; None where
         too few were held out.
@@ -59,14 +58,14 @@ class Doubt:
         Grid cells of tissue that has no tile, being unlike the training tissue, shape ``(n, 2)``.
     """
 
-    members: NDArray[np.float32]
+    members: NDArray[np.float32] | None
     half_width: NDArray[np.float32] | None
     masked_cells: NDArray[np.int32]
 
     @classmethod
     def unknown(cls) -> "Doubt":
         """Nothing is known."""
-        return cls(np.zeros((0, 0, 0), dtype=np.float32), None, np.zeros((0, 2), dtype=np.int32))
+        return cls(None, None, np.zeros((0, 2), dtype=np.int32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +135,7 @@ def find_hotspots(
     gi_star[np.ix_(domain, varying)] = found
     threshold = find_threshold(SurrogateMaps(scores[:, varying], grid.cells[domain]), similar, near)
     hot = found > threshold
-    if hot.any() and len(doubt.members):
+    if hot.any() and doubt.members is not None:
         agreeing = np.zeros(hot.shape, dtype=np.int64)
         for member in doubt.members:
             agreeing += near.gi_star(similar.normal_scores(member[domain][:, varying])) > threshold

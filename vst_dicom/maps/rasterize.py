@@ -29,9 +29,4 @@ def rasterize(values: NDArray[np.float32], grid: TileGrid) -> NDArray[np.float32
     ValueError
         If `values` does not have one row per tile.
     """
-    if len(values) != len(grid):
-        msg = f"{len(values)} rows of values for {len(grid)} tiles"
-        raise ValueError(msg)
-    maps = np.full((values.shape[1], grid.size.n_rows, grid.size.n_columns), np.nan, dtype=np.float32)
-    maps[:, grid.cells[:, 0], grid.cells[:, 1]] = values.T
-    return maps
+    return grid.place(values, fill=np.nan)

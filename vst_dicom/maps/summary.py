@@ -62,7 +62,10 @@ def summarize(result: SlideResult, panel: Sequence[PanelGene], facts: RunFacts) 
         "tiles": {
             "n_blurred": int(result.quality.blurred.sum()),
             "n_inked": int(result.quality.inked.sum()),
+            "n_masked": len(result.masked_cells),
+            "median_distance": None if result.distance is None else round(float(np.median(result.distance)), 4),
         },
+        "intervals": result.interval_note or None,
         "unit": UNIT,
         "device": facts.device,
         "engine": facts.engine,
@@ -77,12 +80,7 @@ def summarize(result: SlideResult, panel: Sequence[PanelGene], facts: RunFacts) 
             "description": result.bundle.description,
         },
         "parameters": dict(result.parameters),
-        "genes": [
-            _gene(gene, result.expression.values[:, columns[gene.gene.symbol]])
-            if gene.gene.symbol in columns
-            else _gene(gene, None)
-            for gene in panel
-        ],
+        "genes": [_gene(gene, result, columns.get(gene.gene.symbol)) for gene in panel],
         "signatures": [_signature(score) for score in result.signatures],
         "tissue_classes": _count_classes(result),
         "hotspots": [_hotspot(hotspot) for hotspot in result.hotspots],
@@ -117,15 +115,20 @@ def _hotspot(hotspot: Hotspot) -> dict[str, Any]:
     }
 
 
-def _gene(gene: PanelGene, values: Any) -> dict[str, Any]:
+def _gene(gene: PanelGene, result: SlideResult, column: int | None) -> dict[str, Any]:
+    """State a gene; without a column it is hidden or was not chosen."""
+    values = None if column is None else result.expression.values[:, column]
+    half_width = None if column is None or result.half_width is None else result.half_width[:, column]
     return {
         "symbol": gene.gene.symbol,
         "hgnc": gene.gene.hgnc_id,
         "shown": values is not None,
         "status": gene.status.value,
         "reason": gene.reason,
+        "ranks_only": gene.ranks_only,
         "mean": None if values is None else round(float(np.mean(values)), 5),
         "p95": None if values is None else round(float(np.quantile(values, 0.95)), 5),
+        "interval_half_width": None if half_width is None else round(float(np.median(half_width)), 5),
         "held_out": {
             "r": round(gene.held_out_r, 4),
             "interval": gene.held_out_interval,

@@ -1,6 +1,6 @@
 """The main path: an open slide in, a folder of results out. Start reading here.
 
-slide → thumbnail → tissue → grid → tiles → predict → maps and hotspots → encode → check → write
+slide → thumbnail → tissue → grid → tiles → predict → mask → maps and hotspots → encode → check → write
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vst_dicom.dicom.attributes import read_text
 from vst_dicom.dicom.source import Slide
@@ -22,6 +21,7 @@ from vst_dicom.files import refuse_existing
 from vst_dicom.maps.hotspots import Doubt, find_hotspots
 from vst_dicom.maps.signatures import score_signatures
 from vst_dicom.pipeline.identity import result_key, result_parameters
+from vst_dicom.pipeline.masking import mask_untrusted
 from vst_dicom.pipeline.stages import Stages
 from vst_dicom.pipeline.writing import ResultForm, write_results
 from vst_dicom.predict.predictor import Prediction, Predictor
@@ -52,6 +52,8 @@ class Choices:
         Name of the job that this is done for; enters the key of the result. Empty without a job.
     predecessor_key
         Name of the job that had earlier content of the same slide; empty if there was none.
+    shadow_of
+        Name of the job beside which this runs for comparison; empty if its own result is used.
     """
 
     genes: tuple[str, ...] | None = None
@@ -59,6 +61,7 @@ class Choices:
     overwrite: bool = False
     job_key: str = ""
     predecessor_key: str = ""
+    shadow_of: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +106,7 @@ def process_slide(
     Raises
     ------
     InputError
-        If the slide is too coarse, not H&E, without tissue, or damaged.
+        If the slide is too coarse, not H&E, without tissue, damaged, or unlike what the bundle was trained on.
     UsageError
         If a chosen gene is not in the bundle.
     ResourceError
@@ -134,8 +137,15 @@ def process_slide(
         prediction = predictor.predict(stages.waiting("read", recorder.watch(batches)), grid, tiles_done)
 
     with stages.measure("maps"):
-        quality = recorder.quality(tissue_fraction)
-        shown = prediction.expression.shown()
+        distribution, uncertainty = predictor.bundle.manifest.distribution, predictor.bundle.manifest.uncertainty
+        trusted = mask_untrusted(
+            grid,
+            recorder.quality(tissue_fraction),
+            prediction,
+            None if distribution is None else distribution.refuse_share,
+        )
+        grid, quality = trusted.grid, trusted.quality
+        shown = trusted.expression.shown()
         expression = _chosen(shown, choices)
         usable = ~(quality.blurred | quality.inked)
         warnings = [
@@ -144,15 +154,17 @@ def process_slide(
             *_evidence_warnings(expression),
             *_class_warnings(prediction),
             *warnings,
+            *trusted.warnings,
             *_quality_warnings(usable),
         ]
+        half_width = trusted.half_width_of(expression.genes)
         search = find_hotspots(
             expression,
             grid,
             usable,
             base.spacing,
-            prediction.tissue_class,
-            Doubt(_members(prediction, expression), None, np.zeros((0, 2), dtype=np.int32)),
+            trusted.tissue_class,
+            Doubt(trusted.members_of(expression.genes), half_width, trusted.masked_cells),
         )
         parameters = result_parameters(slide, grid, choices.genes)
         result = SlideResult(
@@ -166,8 +178,12 @@ def process_slide(
             parameters=parameters,
             warnings=tuple(warnings),
             signatures=score_signatures(predictor.bundle.signatures, shown),
-            tissue_class=prediction.tissue_class,
+            tissue_class=trusted.tissue_class,
             gi_star=search.gi_star,
+            distance=trusted.distance,
+            half_width=half_width,
+            interval_note="" if uncertainty is None else uncertainty.describe(),
+            masked_cells=trusted.masked_cells,
         )
 
     summary = write_results(out, slide, predictor, result, choices.forms, stages, overwrite=choices.overwrite)
@@ -196,12 +212,6 @@ def _chosen(table: ExpressionTable, choices: Choices) -> ExpressionTable:
     return ExpressionTable(tuple(table.genes[index] for index in picked), table.values[:, picked])
 
 
-def _members(prediction: Prediction, expression: ExpressionTable) -> NDArray[np.float32]:
-    """Take what the members of the head predict for the genes of the result."""
-    columns = {gene.gene.symbol: index for index, gene in enumerate(prediction.expression.genes)}
-    return prediction.members[:, :, [columns[gene.gene.symbol] for gene in expression.genes]]
-
-
 def _origin_warnings(slide: Slide) -> list[str]:
     if read_text(slide.source.header, "ManufacturerModelName") == SIMULATED_MODEL:
         return ["a simulated slide: its maps show that the way works, and nothing about biology"]
@@ -209,6 +219,8 @@ def _origin_warnings(slide: Slide) -> list[str]:
 
 
 def _history_warnings(choices: Choices) -> list[str]:
+    if choices.shadow_of:
+        return [f"a shadow of job {choices.shadow_of}: made to compare two bundles; it was sent to nobody"]
     if choices.predecessor_key:
         return [f"the slide changed since an earlier result, that of job {choices.predecessor_key}; both are kept"]
     return []

@@ -20,15 +20,19 @@ from vst_dicom.domain.signature import PanelSignature
 from vst_dicom.predict.head import Head, parse_head
 from vst_dicom.predict.manifest import (
     CARD_FILE,
+    CARD_PAGE_FILE,
     ENCODER_FILE,
     EVIDENCE_FILE,
     HEAD_FILE,
     TISSUE_FILE,
+    TRUST_FILE,
     Manifest,
     parse_manifest,
 )
 from vst_dicom.predict.reference import reference_tile, tile_sha256
 from vst_dicom.predict.tissue import TissueHead, parse_tissue_head
+from vst_dicom.predict.trust import Trust, parse_trust
+from vst_dicom.predict.weights_file import check_header
 
 DEFAULT_BUNDLE: Final = "her2st-lite"
 """Id of the bundle that is used where none is named."""
@@ -38,9 +42,11 @@ MANIFEST_FILE: Final = "manifest.json"
 _LIMITS_BYTES: Final[dict[str, int]] = {
     MANIFEST_FILE: 32 << 20,
     CARD_FILE: 32 << 20,
+    CARD_PAGE_FILE: 64 << 20,
     EVIDENCE_FILE: 256 << 20,
     HEAD_FILE: 1 << 30,
     TISSUE_FILE: 1 << 30,
+    TRUST_FILE: 256 << 20,
     ENCODER_FILE: 8 << 30,
 }
 """Larger files are refused before they are read."""
@@ -59,8 +65,6 @@ class Bundle:
         Where it lies.
     manifest, manifest_sha256
         What it says about itself, and the hash of those bytes.
-    encoder_tensors
-        Weights of the encoder by name.
     head
         Features to expression.
     reference_embedding
@@ -71,17 +75,27 @@ class Bundle:
         Held-out figures, JSON.
     tissue
         Features to tissue class; None where held-out tissue does not support a classifier.
+    trust
+        What it knows about its own limits; older bundles know nothing.
+    card_page
+        The card as a page for a browser, HTML; empty in older bundles.
     """
 
     folder: Path
     manifest: Manifest
     manifest_sha256: str
-    encoder_tensors: dict[str, NDArray[np.float32]]
     head: Head
     reference_embedding: NDArray[np.float32]
     card: str
     evidence: str
     tissue: TissueHead | None = None
+    trust: Trust = Trust()
+    card_page: str = ""
+
+    @property
+    def encoder_file(self) -> Path:
+        """Weights of the encoder, safetensors; read where they are used, since they may fill gigabytes."""
+        return self.folder / ENCODER_FILE
 
     @property
     def identity(self) -> BundleIdentity:
@@ -181,25 +195,30 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
     manifest = parse_manifest(manifest_bytes)
     contents = {}
     for name, expected in manifest.files.items():
-        contents[name] = _read(folder, name)
-        found = hashlib.sha256(contents[name]).hexdigest()
+        if name == ENCODER_FILE:
+            found = _hash(folder, name)
+        else:
+            contents[name] = _read(folder, name)
+            found = hashlib.sha256(contents[name]).hexdigest()
         if found != expected:
             msg = (
                 f"{name} in bundle {manifest.id} has SHA-256 {found}, the manifest says {expected}; "
                 "get the bundle again"
             )
             raise BundleError(msg)
+    check_header(folder / ENCODER_FILE, ENCODER_FILE)
     head, reference_embedding = _parse_head(contents[HEAD_FILE], manifest)
     return Bundle(
         folder=folder,
         manifest=manifest,
         manifest_sha256=hashlib.sha256(manifest_bytes).hexdigest(),
-        encoder_tensors=_parse_tensors(contents[ENCODER_FILE], ENCODER_FILE),
         head=head,
         reference_embedding=reference_embedding,
         card=_decode(contents[CARD_FILE], CARD_FILE),
         evidence=_decode(contents[EVIDENCE_FILE], EVIDENCE_FILE),
         tissue=_parse_tissue(contents, manifest),
+        trust=_parse_trust(contents, manifest),
+        card_page=_decode(contents.get(CARD_PAGE_FILE, b""), CARD_PAGE_FILE),
     )
 
 
@@ -223,6 +242,24 @@ def _find(path_or_id: Path | str, folders: Sequence[Path]) -> Path:
 
 def _read(folder: Path, name: str) -> bytes:
     """Bytes of a file that lies in the folder itself and keeps to its limit."""
+    path = _checked(folder, name)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(folder, name, error) from error
+
+
+def _hash(folder: Path, name: str) -> str:
+    """SHA-256 of a file that lies in the folder itself and keeps to its limit, without holding it in memory."""
+    try:
+        with _checked(folder, name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(folder, name, error) from error
+
+
+def _checked(folder: Path, name: str) -> Path:
+    """Path of a file that lies in the folder itself and keeps to its limit."""
     path = folder / name
     if path.is_symlink() or path.resolve().parent != folder.resolve():
         msg = f"{name} in bundle {folder.name} is a link or leaves the folder; copy the file itself into the bundle"
@@ -234,11 +271,11 @@ def _read(folder: Path, name: str) -> bytes:
     if path.stat().st_size > limit:
         msg = f"{name} in bundle {folder.name} is larger than {limit} bytes; this is not a bundle of this product"
         raise BundleError(msg)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        msg = f"{name} in bundle {folder.name} cannot be read: {error.strerror}; mend its permissions"
-        raise BundleError(msg) from error
+    return path
+
+
+def _unreadable(folder: Path, name: str, error: OSError) -> BundleError:
+    return BundleError(f"{name} in bundle {folder.name} cannot be read: {error.strerror}; mend its permissions")
 
 
 def _decode(content: bytes, name: str) -> str:
@@ -302,3 +339,16 @@ def _parse_tissue(contents: dict[str, bytes], manifest: Manifest) -> TissueHead 
         )
         raise BundleError(msg)
     return head
+
+
+def _parse_trust(contents: dict[str, bytes], manifest: Manifest) -> Trust:
+    """Read what the bundle knows about its limits, which fits the manifest; nothing where the manifest has no part."""
+    if TRUST_FILE not in contents:
+        return Trust()
+    return parse_trust(
+        _parse_tensors(contents[TRUST_FILE], TRUST_FILE),
+        n_components=None if manifest.distribution is None else manifest.distribution.n_components,
+        quantile=None if manifest.uncertainty is None else manifest.uncertainty.quantile,
+        embed_dim=manifest.encoder.embed_dim,
+        n_genes=len(manifest.genes),
+    )

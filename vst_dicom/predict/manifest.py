@@ -19,17 +19,31 @@ ENCODER_FILE: Final = "encoder.safetensors"
 HEAD_FILE: Final = "head.safetensors"
 CARD_FILE: Final = "card.md"
 EVIDENCE_FILE: Final = "evidence.json"
+CARD_PAGE_FILE: Final = "card.html"
+TRUST_FILE: Final = "trust.safetensors"
 TISSUE_FILE: Final = "tissue.safetensors"
 BUNDLE_FILES: Final = (ENCODER_FILE, HEAD_FILE, CARD_FILE, EVIDENCE_FILE)
 """What a bundle's folder holds beside the manifest."""
 
-OPTIONAL_FILES: Final = (TISSUE_FILE,)
-"""What it holds where the manifest has the part that the file belongs to."""
+OPTIONAL_FILES: Final = (CARD_PAGE_FILE, TRUST_FILE, TISSUE_FILE)
+"""What it may hold too; the last two go with the parts of the manifest that they belong to."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Rgb = tuple[float, float, float]
+EncoderTerm = Literal["gated", "non-commercial", "no-derivatives", "research-only", "no-sharing"]
+"""What a licence asks of whoever uses the weights, see `TERMS`."""
+
+TERMS: Final[dict[EncoderTerm, str]] = {
+    "gated": "given only to people who registered with its owner and agreed to the terms",
+    "non-commercial": "no commercial use",
+    "no-derivatives": "a bundle trained on its features counts as derived from it: ask its owner before you share one",
+    "research-only": "research only, no deployed use of any kind",
+    "no-sharing": "the weights, of which every bundle holds a copy, may not be passed on",
+}
+"""Each term in words for people."""
 
 
 class _Part(BaseModel):
@@ -62,6 +76,21 @@ class Encoder(_Part):
     """Sides, in tiles, of the squares whose mean features the head reads: 1, the tile itself, then wider ones."""
     precision: Literal["fp32"]
     """Arithmetic in which the features of the training spots were computed."""
+    library: Literal["vst_dicom", "timm"] = "vst_dicom"
+    """Whose code the network is; `timm` needs the extra of that name."""
+    architecture: Text = "efficientnet_lite0"
+    """Name of the network in that library."""
+    arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """What the network is built with; never a path and never an address."""
+    pooling: Literal["network", "class", "class+mean", "mean"] = "network"
+    """How tokens become one vector: by the network itself, the class token, it beside the mean patch, the mean."""
+    terms: tuple[EncoderTerm, ...] = ()
+    """What the licence asks."""
+
+    @property
+    def license_text(self) -> str:
+        """The licence, and in words what it asks."""
+        return "; ".join([self.license, *(TERMS[term] for term in self.terms)])
 
 
 class ReferenceEmbedding(_Part):
@@ -112,7 +141,10 @@ class Target(_Part):
 
 
 class GeneEntry(_Part):
-    """A gene of the panel with its held-out evidence, see `vst_dicom.domain.expression.PanelGene`."""
+    """A gene of the panel with its held-out evidence, see `vst_dicom.domain.expression.PanelGene`.
+
+    Figures are medians over the units kept apart. Those with a default are missing in older bundles.
+    """
 
     symbol: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
     hgnc: Annotated[str, StringConstraints(pattern=r"^HGNC:[0-9]+$")] | None
@@ -131,6 +163,27 @@ class GeneEntry(_Part):
     """What counting nuclei alone reaches on the same held-out tissue."""
     other_patient_r: Correlation | None
     """Mean over patients that were left out as a whole; None where the cohort has one patient."""
+    positive_share: Share | None = None
+    """Part of the units in which the correlation is above 0."""
+    spearman: Correlation | None = None
+    r2: Annotated[float, Field(le=1)] | None = None
+    """Explained variance against the mean of the section; below 0 where that mean does better."""
+    mae: Annotated[float, Field(ge=0)] | None = None
+    """Mean absolute error, in the unit of the target."""
+    slope: float | None = None
+    """Slope of measured on predicted expression."""
+    ranks_only: bool = False
+    """Whether the slope is too far from 1 for predicted differences to be read as such."""
+    p: Share | None = None
+    """One-sided, against measured maps that were mirrored and shifted over the predicted ones."""
+    q: Share | None = None
+    """False discovery rate over the panel (Benjamini and Hochberg)."""
+    moran_ratio: float | None = None
+    """Moran's I of predicted by measured maps; None where the measured ones have no spatial structure."""
+    baselines: dict[str, Correlation] = {}
+    """Correlation of each baseline on the same tissue, by name."""
+    interval_coverage: Share | None = None
+    """Part of held-out spots whose measured value lay within the predicted interval."""
 
     def to_panel_gene(self) -> PanelGene:
         """As the rest of the product knows it."""
@@ -143,6 +196,7 @@ class GeneEntry(_Part):
             held_out_unit=self.held_out_unit,
             n_held_out=self.n_held_out,
             depth_adjusted_r=self.depth_adjusted_r,
+            ranks_only=self.ranks_only,
         )
 
 
@@ -219,6 +273,56 @@ class TissueForm(_Part):
     balanced_accuracy: Annotated[float, Field(ge=0, le=1)]
 
 
+class Uncertainty(_Part):
+    """How prediction intervals were calibrated, and how often they held what was measured."""
+
+    coverage: Share
+    """Part of measured values that the intervals are made to hold, nominally."""
+    quantile: Annotated[float, Field(gt=0)]
+    """Half width of an interval, in standard deviations of the tile."""
+    unit: Literal["patient", "section"]
+    """What was held out for the calibration."""
+    n_units: Annotated[int, Field(ge=2)]
+    most_promised: Share
+    """Highest coverage of a new patient that any method can promise from so many, k / (k + 1); 0 for sections. The
+    intervals themselves are nominal: made to cover as stated, and measured."""
+    held_out_coverage: Share
+    """Coverage of units that were left out of the calibration too, mean over units and genes."""
+    by_unit: dict[str, Share]
+    """The same, unit by unit."""
+    other_patients: dict[str, Share] = {}
+    """Where the unit is the section: coverage of patients that were held out as a whole."""
+
+    def describe(self) -> str:
+        """Say in a sentence what the intervals are worth."""
+        measured = f"measured on held-out {self.unit}s: {self.held_out_coverage:.0%}"
+        if self.unit == "patient":
+            promise = f"{self.n_units} patients can promise a new one {self.most_promised:.0%} at most"
+        else:
+            promise = f"from {self.n_units} sections, which promise nothing for a new patient"
+        others = ", ".join(f"{name} {share:.0%}" for name, share in self.other_patients.items())
+        apart = f"; on patients left out as a whole: {others}" if others else ""
+        return f"{self.coverage:.0%} intervals, nominal: {promise}; {measured}{apart}"
+
+
+class Distribution(_Part):
+    """How unfamiliar tissue is told from that of the training."""
+
+    n_tiles: Annotated[int, Field(ge=1)]
+    """Tiles that the distances are measured from, those in changed stain, scale and focus included."""
+    n_components: Annotated[int, Field(ge=1, le=65536)]
+    """Axes of the encoder's features."""
+    percentile: Annotated[float, Field(gt=50, lt=100)]
+    """Of the distances of held-out tiles: the limit above which a tile is unfamiliar."""
+    unit: Literal["patient", "section"]
+    """What was held out for the limit."""
+    n_units: Annotated[int, Field(ge=2)]
+    held_out_unfamiliar: dict[str, Share]
+    """Part of the tiles of each unit, as they are, that lies above the limit when that unit is left out."""
+    refuse_share: Annotated[float, Field(gt=0, le=1)]
+    """A slide with a larger part of its tissue masked is refused."""
+
+
 class TrainingCohort(_Part):
     """Data that the head was fitted on, with the right to use it."""
 
@@ -289,6 +393,10 @@ class Manifest(_Part):
     signatures: tuple[SignatureEntry, ...] = ()
     tissue: TissueForm | None = None
     """None where held-out tissue does not support a classifier: tiles are not classified then."""
+    uncertainty: Uncertainty | None = None
+    """None in a bundle that makes no intervals."""
+    distribution: Distribution | None = None
+    """None in a bundle that cannot tell unfamiliar tissue."""
     training: Training
     scope: Scope
     provenance: Provenance
@@ -296,13 +404,16 @@ class Manifest(_Part):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         """Files are the known ones, genes are unique, the range holds the encoder's own spacing."""
-        wrong = [name for name in self.files if name not in (*BUNDLE_FILES, *OPTIONAL_FILES)]
+        known = (*BUNDLE_FILES, *OPTIONAL_FILES)
+        wrong = [name for name in self.files if name not in known]
         if wrong:
-            known = ", ".join((*BUNDLE_FILES, *OPTIONAL_FILES))
-            msg = f"files: {wrong[0]!r} is not a file of a bundle; only {known} are read"
+            msg = f"files: {wrong[0]!r} is not a file of a bundle; only {', '.join(known)} are read"
             raise ValueError(msg)
         if (TISSUE_FILE in self.files) != (self.tissue is not None):
             msg = f"files: {TISSUE_FILE} and the part tissue go together"
+            raise ValueError(msg)
+        if (TRUST_FILE in self.files) != (self.uncertainty is not None or self.distribution is not None):
+            msg = f"files: {TRUST_FILE} and the parts uncertainty and distribution go together"
             raise ValueError(msg)
         missing = [name for name in BUNDLE_FILES if name not in self.files]
         if missing:

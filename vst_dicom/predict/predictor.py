@@ -1,6 +1,6 @@
 """A bundle ready to work: tiles of a slide in, predicted expression out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 
 from vst_dicom.domain.expression import ExpressionTable
 from vst_dicom.domain.tiles import TileBatch, TileGrid
+from vst_dicom.predict.appearance import N_APPEARANCE, describe_appearance
 from vst_dicom.predict.bundle import Bundle
 from vst_dicom.predict.encoders import build_encoder
 from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine
 from vst_dicom.predict.head import with_context
+from vst_dicom.predict.manifest import ENCODER_FILE
+from vst_dicom.predict.members import deviation
 from vst_dicom.predict.reference import check_reference, reference_tile
+from vst_dicom.predict.weights_file import read_tensors
 
 _TILES_AT_ONCE: Final = 4096
 """Tiles whose context lies in memory together."""
@@ -27,17 +31,25 @@ class Prediction:
     ----------
     expression
         All genes of the panel, hidden ones too; the caller takes `ExpressionTable.shown` before anything leaves.
-    members
-        What each member of the head predicts, shape ``(n_members, n_tiles, n_genes)``, columns as in `expression`; no
-        members where the head has fewer than two.
+    distance
+        How unlike the training tiles each tile is, shape ``(n_tiles,)``; above 1 it is unfamiliar. None where the
+        bundle cannot tell.
+    half_width
+        Of the prediction intervals, shape ``(n_tiles, n_genes)``, columns as in `expression`. None where the bundle
+        makes none.
     tissue_class
-        Index into `vst_dicom.domain.tissue.TISSUE_CLASSES`, shape ``(n_tiles,)``; None where the bundle has no
+        Index into `vst_dicom.domain.tissue.TISSUE_CLASSES`, shape ``(n_tiles,)``. None where the bundle has no
         classifier.
+    members
+        What each member of the head predicts, shape ``(n_members, n_tiles, n_genes)``, columns as in `expression`.
+        None where the head has fewer than two.
     """
 
     expression: ExpressionTable
-    members: NDArray[np.float32]
-    tissue_class: NDArray[np.int8] | None
+    distance: NDArray[np.float32] | None = None
+    half_width: NDArray[np.float32] | None = None
+    tissue_class: NDArray[np.int8] | None = None
+    members: NDArray[np.float32] | None = None
 
 
 class Predictor:
@@ -70,7 +82,7 @@ class Predictor:
         spec = bundle.manifest.encoder
         self.bundle = bundle
         self.engine = TorchEngine(
-            build_encoder(spec.name, bundle.encoder_tensors),
+            build_encoder(spec, read_tensors(bundle.encoder_file, ENCODER_FILE)),
             spec.mean,
             spec.std,
             spec.embed_dim,
@@ -85,7 +97,7 @@ class Predictor:
         )
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
-        """Predict relative expression and tissue class for every tile of the grid.
+        """Predict relative expression and tissue class for every tile of the grid, and how far to trust it.
 
         Parameters
         ----------
@@ -96,11 +108,6 @@ class Predictor:
         progress
             Called with tiles done and tiles in all.
 
-        Returns
-        -------
-        Prediction
-            For all tiles of the grid.
-
         Raises
         ------
         ResourceError
@@ -108,24 +115,40 @@ class Predictor:
         ValueError
             If the batches do not hold each tile exactly once.
         """
-        embeddings = self.engine.embed(batches, len(grid), progress)
+        trust, tissue = self.bundle.trust, self.bundle.tissue
+        appearance = np.empty((len(grid), N_APPEARANCE), dtype=np.float32)
+        seen = batches if trust.familiarity is None else _describe_passing(batches, appearance)
+        embeddings = self.engine.embed(seen, len(grid), progress)
         values, members = self.express(embeddings, grid)
-        tissue = self.bundle.tissue
-        tissue_class = None if tissue is None else tissue.apply(embeddings)
-        return Prediction(ExpressionTable(self.bundle.genes, values), members, tissue_class)
+        return Prediction(
+            ExpressionTable(self.bundle.genes, values),
+            distance=None if trust.familiarity is None else trust.familiarity.distance(appearance, embeddings),
+            half_width=None
+            if trust.intervals is None
+            else trust.intervals.half_width(deviation(members, values.shape)),
+            tissue_class=None if tissue is None else tissue.apply(embeddings),
+            members=members if len(members) else None,
+        )
 
     def express(
         self, embeddings: NDArray[np.float32], grid: TileGrid
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Expression of features that are already computed, and that of each member, as in `Prediction`."""
+        """Expression of features that are already computed, and that of each of two or more members."""
         head, context = self.bundle.head, self.bundle.manifest.encoder.context
-        n_members = head.n_members if head.n_members > 1 else 0
         expression = np.empty((len(grid), len(self.bundle.genes)), dtype=np.float32)
-        members = np.empty((n_members, *expression.shape), dtype=np.float32)
+        members = np.empty((head.n_members if head.n_members > 1 else 0, *expression.shape), dtype=np.float32)
         for start in range(0, len(grid), _TILES_AT_ONCE):
             tiles = slice(start, start + _TILES_AT_ONCE)
             features = with_context(embeddings, grid.cells, tiles, context)
             expression[tiles] = head.apply(features)
-            for number, prediction in enumerate(head.predictions(features) if n_members else ()):
+            for number, prediction in enumerate(head.predictions(features) if len(members) else ()):
                 members[number, tiles] = prediction
         return expression, members
+
+
+def _describe_passing(batches: Iterable[TileBatch], appearance: NDArray[np.float32]) -> Iterator[TileBatch]:
+    """Pass batches on and fill in the appearance of their tiles, so that no tile is read twice."""
+    for batch in batches:
+        within = batch.indices < len(appearance)
+        appearance[batch.indices[within]] = describe_appearance(batch.images[within])
+        yield batch

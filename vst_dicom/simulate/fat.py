@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vst_dicom.simulate.cells import FAT_CELL_UM
 from vst_dicom.simulate.noise import scatter
 from vst_dicom.simulate.regions import TissueLayout
 from vst_dicom.simulate.window import SUBPIXEL_BITS, Window
 
-_CELL_UM = 64.0
-_REACH_UM = 4 * _CELL_UM
+_REACH_UM = 4 * FAT_CELL_UM
 
 
 class Adipocytes:
@@ -31,7 +31,7 @@ class Adipocytes:
         """Find all fat cells that may touch the window: rounded outlines, y, x in micrometers, each ``(n, 2)``."""
         from scipy.spatial import Voronoi
 
-        points = scatter(self._seed, "adipocytes", _CELL_UM, 0.85, window.box_um(_REACH_UM))
+        points = scatter(self._seed, "adipocytes", FAT_CELL_UM, 0.85, window.box_um(_REACH_UM))
         fields = self._layout.at(points.y_um, points.x_um)
         cells = np.flatnonzero((fields.fat > 0) & (fields.tissue > 12))
         if not len(cells):

@@ -37,10 +37,17 @@ class RegionFields:
     All arrays have the same shape, in micrometers, roughly: positive inside, 0 on the border, negative outside.
     """
 
-    tissue: NDArray[np.float32]
-    tumor: NDArray[np.float32]
-    lymphoid: NDArray[np.float32]
-    fat: NDArray[np.float32]
+    tissue: NDArray[np.floating]
+    tumor: NDArray[np.floating]
+    lymphoid: NDArray[np.floating]
+    fat: NDArray[np.floating]
+
+    def read(self, at: Callable[[NDArray[np.floating]], NDArray[np.floating]]) -> "RegionFields":
+        """Take the fields at other places, such as those of single cells."""
+        tissue, tumor, lymphoid, fat = (
+            at(field).astype(np.float64) for field in (self.tissue, self.tumor, self.lymphoid, self.fat)
+        )
+        return RegionFields(tissue, tumor, lymphoid, fat)
 
     def labels(self) -> NDArray[np.uint8]:
         """Name the region of each position; fat goes before lymphoid, that before tumor, the rest is stroma."""
@@ -55,6 +62,23 @@ class RegionFields:
 _Evaluate = Callable[[SmoothNoise], NDArray[np.float32]]
 
 
+@dataclass(frozen=True, slots=True)
+class TissueParts:
+    """How much of a slide's tissue is of each kind, fractions of 1.
+
+    Parameters
+    ----------
+    tumor, lymphoid
+        Of the tissue that is not fat; lymphoid goes before tumor where both fall together.
+    fat
+        Of all tissue.
+    """
+
+    tumor: float = 0.40
+    lymphoid: float = 0.07
+    fat: float = 0.15
+
+
 class TissueLayout:
     """The plan of a slide: one piece of tissue with fat at one side, tumor nests and lymphocyte aggregates.
 
@@ -66,13 +90,17 @@ class TissueLayout:
         Height and width of the slide.
     seed
         Which slide.
+    parts
+        How much there is of each kind of tissue.
     """
 
-    _TUMOR_PART = 0.40
-    _LYMPHOID_PART = 0.07
-    _FAT_PART = 0.15
-
-    def __init__(self, extent_um: tuple[float, float], seed: int) -> None:
+    def __init__(
+        self,
+        extent_um: tuple[float, float],
+        seed: int,
+        parts: TissueParts = TissueParts(),
+    ) -> None:
+        self._parts = parts
         self._height, self._width = extent_um
         self._short = min(extent_um)
         size = self._scale = float(np.clip(self._short / 2500, 0.3, 1.0))
@@ -146,11 +174,11 @@ class TissueLayout:
         fields = self.on_grid(np.arange(step / 2, self._height, step), np.arange(step / 2, self._width, step))
         inside = fields.tissue > 0
         scale = {"tumor": 0.75 * self._nest_um, "lymphoid": 90.0, "fat": 160.0}
-        fat = np.quantile(fields.fat[inside], 1 - self._FAT_PART)
+        fat = np.quantile(fields.fat[inside], 1 - self._parts.fat)
         inside &= fields.fat < fat
-        tumor = np.quantile(fields.tumor[inside], 1 - self._TUMOR_PART)
+        tumor = np.quantile(fields.tumor[inside], 1 - self._parts.tumor)
         centered = fields.lymphoid + 90 * 0.004 * (np.abs(fields.tumor + 30) - np.abs(fields.tumor - tumor + 30))
-        lymphoid = np.quantile(centered[inside], 1 - self._LYMPHOID_PART)
+        lymphoid = np.quantile(centered[inside], 1 - self._parts.lymphoid)
         cuts = {"tumor": tumor, "lymphoid": lymphoid, "fat": fat}
         return {name: float(cut / scale[name]) for name, cut in cuts.items()}
 

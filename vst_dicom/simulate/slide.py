@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -11,13 +12,33 @@ import numpy as np
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.pixels import GLASS, Level, RgbImage
-from vst_dicom.simulate.regions import RegionMap, TissueLayout, map_regions
-from vst_dicom.simulate.stain import DYE_AMOUNTS, Scanner, Stain
+from vst_dicom.simulate.regions import RegionMap, TissueLayout, TissueParts, map_regions
+from vst_dicom.simulate.stain import DYE_AMOUNTS, Camera, DyeAmount, Scanner, Stain
 from vst_dicom.simulate.tissue import MARGIN_UM, TissuePainter
 from vst_dicom.simulate.window import LATTICE_PX, Window
 
 BLOCK_PX: Final = 1024
 """Side of the squares that are painted at once; frames of this size are read fastest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """How a slide was made and scanned.
+
+    Parameters
+    ----------
+    dyes
+        How much it took of each.
+    camera
+        What scanned it.
+    parts
+        How much there is of each kind of tissue.
+    """
+
+    dyes: DyeAmount = DYE_AMOUNTS[Stain.NORMAL]
+    camera: Camera = Camera()  # noqa: RUF009 - frozen value
+    parts: TissueParts = TissueParts()  # noqa: RUF009 - frozen value
+
 
 _SPACING_UM: Final = (0.1, 10.0)
 _SMALLEST_UM: Final = 100.0
@@ -41,8 +62,8 @@ class SimulatedSlide:
         Which slide, from 0 to 4,294,967,295.
     frame_size
         Rows and columns of a frame.
-    stain
-        How much dye the slide took.
+    preparation
+        How it was made and scanned.
 
     Raises
     ------
@@ -56,13 +77,14 @@ class SimulatedSlide:
         spacing: PixelSpacing,
         seed: int,
         frame_size: MatrixSize = MatrixSize(256, 256),  # noqa: B008 - frozen value
-        stain: Stain = Stain.NORMAL,
+        preparation: Preparation = Preparation(),
     ) -> None:
         _check(size, spacing, seed)
         self._level = Level(0, size, spacing, frame_size)
-        self._layout = TissueLayout((size.n_rows * spacing.row_um, size.n_columns * spacing.column_um), seed)
-        self._painter = TissuePainter(seed, self._layout, spacing, DYE_AMOUNTS[stain])
-        self._scanner = Scanner(seed)
+        extent_um = size.n_rows * spacing.row_um, size.n_columns * spacing.column_um
+        self._layout = TissueLayout(extent_um, seed, preparation.parts)
+        self._painter = TissuePainter(seed, self._layout, spacing, preparation.dyes)
+        self._scanner = Scanner(seed, preparation.camera)
         finest_um = min(spacing.row_um, spacing.column_um)
         self._margin_px = LATTICE_PX * max(2, int(np.ceil(MARGIN_UM / finest_um / LATTICE_PX)))
         self._blocks: OrderedDict[tuple[int, int], Future[RgbImage]] = OrderedDict()
@@ -74,6 +96,11 @@ class SimulatedSlide:
     def levels(self) -> tuple[Level, ...]:
         """The base level, alone."""
         return (self._level,)
+
+    @property
+    def layout(self) -> TissueLayout:
+        """The plan that it is painted from."""
+        return self._layout
 
     def region_map(self) -> RegionMap:
         """Say which region every place of this slide belongs to."""

@@ -43,6 +43,28 @@ DYE_AMOUNTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """What tells one scanner's pictures from another's.
+
+    Parameters
+    ----------
+    glass
+        Color of the bare slide: red, green, blue.
+    response
+        How strongly dye darkens red, green and blue, relative to a usual scanner.
+    blur_px
+        Standard deviation of the lens's blur, in pixels.
+    noise
+        Standard deviation of the sensor's noise, in steps of 8-bit color.
+    """
+
+    glass: tuple[int, int, int] = GLASS_COLOR
+    response: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    blur_px: float = 0.6
+    noise: float = 1.3
+
+
 class Scanner:
     """Turns dye into what a camera sees: absorption, a lens that blurs a little, a sensor with noise.
 
@@ -50,21 +72,20 @@ class Scanner:
     ----------
     seed
         Which noise.
-    blur_px
-        Standard deviation of the lens's blur, in pixels.
-    noise
-        Standard deviation of the sensor's noise, in steps of 8-bit color.
+    camera
+        Which scanner.
     """
 
-    def __init__(self, seed: int, blur_px: float = 0.6, noise: float = 1.3) -> None:
-        self._blur_px = blur_px
-        grain = np.rint(make_rng(seed, "sensor").normal(0, noise, (_GRAIN_PX, _GRAIN_PX, 3)))
+    def __init__(self, seed: int, camera: Camera = Camera()) -> None:
+        self._blur_px = camera.blur_px
+        grain = np.rint(make_rng(seed, "sensor").normal(0, camera.noise, (_GRAIN_PX, _GRAIN_PX, 3)))
         self._brighter = np.clip(grain, 0, 255).astype(np.uint8)
         self._darker = np.clip(-grain, 0, 255).astype(np.uint8)
-        bare = np.full((_GRAIN_PX, _GRAIN_PX, 3), GLASS_COLOR, dtype=np.uint8)
+        bare = np.full((_GRAIN_PX, _GRAIN_PX, 3), camera.glass, dtype=np.uint8)
         self._glass = self._expose(bare, 0, 0)
-        self._log_glass = np.log(np.array(GLASS_COLOR, dtype=np.float32))
-        self._absorption = (-np.log(10) * np.array([HEMATOXYLIN, EOSIN]).T).astype(np.float32)
+        self._log_glass = np.log(np.array(camera.glass, dtype=np.float32))
+        response = np.array(camera.response)[:, None]
+        self._absorption = (-np.log(10) * response * np.array([HEMATOXYLIN, EOSIN]).T).astype(np.float32)
         self._matrix = np.column_stack([self._absorption, self._log_glass]).astype(np.float32)
 
     def scan(self, hematoxylin: NDArray[np.float32], eosin: NDArray[np.float32], top: int, left: int) -> RgbImage:

@@ -6,8 +6,16 @@ from numpy.typing import NDArray
 
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.simulate import nuclei
+from vst_dicom.simulate.cells import (
+    cellularity_of,
+    inflammation_of,
+    lymphocyte_chance,
+    scatter_lymphocytes,
+    scatter_spindles,
+    spindle_chance,
+)
 from vst_dicom.simulate.fat import Adipocytes
-from vst_dicom.simulate.noise import SmoothNoise, make_rng, scatter
+from vst_dicom.simulate.noise import SmoothNoise, make_rng
 from vst_dicom.simulate.regions import RegionFields, TissueLayout
 from vst_dicom.simulate.stain import DyeAmount
 from vst_dicom.simulate.stroma import Stroma
@@ -21,8 +29,6 @@ MARGIN_UM = 24.0
 """Nothing that is painted reaches further than this from the place that decides about it (fat cells apart)."""
 
 _GRAIN_PX = 512
-_STROMA_CELL_UM = 14.0
-_LYMPHOID_CELL_UM = 6.6
 
 
 class TissuePainter:
@@ -50,8 +56,8 @@ class TissuePainter:
         self._vessels = Vessels(seed, layout, spacing)
         self._lymphocyte_stamps = nuclei.stamp_book(nuclei.LYMPHOCYTE, spacing)
         self._spindle_stamps = nuclei.stamp_book(nuclei.SPINDLE, spacing)
-        self._cellularity = SmoothNoise(seed, "cellularity", 130)
-        self._inflammation = SmoothNoise(seed, "inflammation", 170)
+        self._cellularity = cellularity_of(seed)
+        self._inflammation = inflammation_of(seed)
         self._ground = SmoothNoise(seed, "ground substance", 90)
         self._thickness = (SmoothNoise(seed, "thickness", 900), SmoothNoise(seed, "thickness fine", 160))
         grain = make_rng(seed, "grain").standard_normal((_GRAIN_PX, _GRAIN_PX)).astype(np.float32)
@@ -127,13 +133,12 @@ class TissuePainter:
         chromatin: Plane,
         empty: NDArray[np.uint8] | None,
     ) -> None:
-        points = scatter(self._seed, "stroma cells", _STROMA_CELL_UM, 0.95, window.box_um(0))
+        points = scatter_spindles(self._seed, window.box_um(0))
         rows, columns = window.pixels(points.y_um, points.x_um)
         keep = window.inside(rows, columns)
         at = LatticeLookup(rows, columns, keep)
-        keep &= (at(fields.tumor) < -5) & (at(fields.lymphoid) < 0) & (at(fields.tissue) > 4)
-        frequency = 0.34 + 0.13 * at(self._cellularity.on_grid(window.y_um(), window.x_um()))
-        keep &= points.chance[:, 1] < np.where(at(fields.fat) > 0, 0.5 * frequency, frequency)
+        cellularity = at(self._cellularity.on_grid(window.y_um(), window.x_um()))
+        keep &= points.chance[:, 1] < spindle_chance(fields.read(at), cellularity)
         _keep_solid(keep, rows, columns, empty)
         spindles = self._spindle_stamps.choose(points.chance[keep, 0], at(directions)[keep])
         nuclei.press(chromatin, rows[keep], columns[keep], spindles)
@@ -141,14 +146,12 @@ class TissuePainter:
     def _press_lymphocytes(
         self, window: Window, fields: RegionFields, chromatin: Plane, empty: NDArray[np.uint8] | None
     ) -> None:
-        points = scatter(self._seed, "lymphocytes", _LYMPHOID_CELL_UM, 0.95, window.box_um(0))
+        points = scatter_lymphocytes(self._seed, window.box_um(0))
         rows, columns = window.pixels(points.y_um, points.x_um)
         keep = window.inside(rows, columns)
         at = LatticeLookup(rows, columns, keep)
-        depth = at(fields.lymphoid)
-        scattered = 0.006 + 0.02 * np.clip(at(self._inflammation.on_grid(window.y_um(), window.x_um())), 0, 3) ** 2
-        crowd = np.where(depth > 0, 0.80, scattered + 0.5 * np.exp(np.minimum(depth, 0) / 9))
-        keep &= (points.chance[:, 1] < crowd) & (at(fields.tissue) > 4)
+        inflammation = at(self._inflammation.on_grid(window.y_um(), window.x_um()))
+        keep &= points.chance[:, 1] < lymphocyte_chance(fields.read(at), inflammation)
         _keep_solid(keep, rows, columns, empty)
         stamps = self._lymphocyte_stamps.choose(points.chance[keep, 0])
         nuclei.press(chromatin, rows[keep], columns[keep], stamps)

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.simulate import nuclei
-from vst_dicom.simulate.noise import SmoothNoise, scatter
+from vst_dicom.simulate.cells import Glands, holds_tumor_cell, scatter_tumor
+from vst_dicom.simulate.noise import SmoothNoise
 from vst_dicom.simulate.regions import RegionFields
 from vst_dicom.simulate.window import LatticeLookup, Window
 
-_CELL_UM = 12.8
 _RADIUS_UM = 9.8
 
 
@@ -51,21 +51,19 @@ class Tumor:
         self._seed = seed
         self._pixel_um = float(np.sqrt(spacing.row_um * spacing.column_um))
         self._stamps = nuclei.stamp_book(nuclei.TUMOR, spacing)
-        self._lumen = (SmoothNoise(seed, "lumen", 24), SmoothNoise(seed, "glands", 420))
+        self._glands = Glands(seed)
         self._grain = (SmoothNoise(seed, "cytoplasm", 3.5), SmoothNoise(seed, "cytoplasm tone", 60))
         self._retraction = SmoothNoise(seed, "retraction", 110)
 
     def cells(self, window: Window, fields: RegionFields) -> TumorCells | None:
         """Place the cells; None where there are none."""
         y, x = window.y_um(), window.x_um()
-        lumen = self._lumen[0].on_grid(y, x) + 0.35 * self._lumen[1].on_grid(y, x) - 1.85
-        lumen = np.minimum(lumen * 30, np.minimum(fields.tumor - 22, -4 - fields.lymphoid))
-        points = scatter(self._seed, "tumor cells", _CELL_UM, 0.85, window.box_um(0))
+        lumen = self._glands.depth_um(fields, lambda noise: noise.on_grid(y, x))
+        points = scatter_tumor(self._seed, window.box_um(0))
         rows, columns = window.pixels(points.y_um, points.x_um)
         keep = window.inside(rows, columns)
         at = LatticeLookup(rows, columns, keep)
-        keep &= (at(fields.tumor) > 0) & (at(lumen) <= 0) & (at(fields.tissue) > 3)
-        keep &= (at(fields.fat) <= 0) & (at(fields.lymphoid) <= 0)
+        keep &= holds_tumor_cell(fields.read(at), at(lumen))
         return TumorCells(rows[keep], columns[keep], points.chance[keep], lumen) if keep.any() else None
 
     def paint(

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from typing import Any, Final
 from PIL import Image
 
 from vst_dicom import __version__
-from vst_dicom.domain.errors import ResourceError, UsageError
+from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
+from vst_dicom.files import whole_file
 from vst_dicom.simulate.label import draw_label
 from vst_dicom.simulate.regions import Region, RegionMap
-from vst_dicom.simulate.slide import BLOCK_PX, SimulatedSlide
-from vst_dicom.simulate.stain import Stain
+from vst_dicom.simulate.slide import BLOCK_PX, Preparation, SimulatedSlide
+from vst_dicom.simulate.stain import DYE_AMOUNTS, Stain
 from vst_dicom.slide.description import SIMULATED_MODEL, SlideDescription
 from vst_dicom.slide.writing import write_pyramid
 
@@ -119,7 +119,8 @@ def write_simulated_slide(
         msg = f"{out} exists and is not an empty folder; choose another --out or empty it"
         raise UsageError(msg)
     existed = out.exists()
-    slide = SimulatedSlide(recipe.size, recipe.spacing, recipe.seed, MatrixSize(BLOCK_PX, BLOCK_PX), recipe.stain)
+    preparation = Preparation(dyes=DYE_AMOUNTS[recipe.stain])
+    slide = SimulatedSlide(recipe.size, recipe.spacing, recipe.seed, MatrixSize(BLOCK_PX, BLOCK_PX), preparation)
     instances = write_pyramid(
         slide,
         describe(recipe),
@@ -171,7 +172,8 @@ def _write_truth(truth: RegionMap, recipe: SlideRecipe, written: WrittenSlide) -
     picture.putpalette([value for region in Region for value in _TRUTH_COLORS[region]])
     encoded = io.BytesIO()
     picture.save(encoded, format="PNG")
-    _write_whole(encoded.getvalue(), written.truth_picture)
+    with whole_file(written.truth_picture) as temporary:
+        temporary.write_bytes(encoded.getvalue())
     size, spacing = recipe.size, recipe.spacing
     tissue = int((truth.labels != Region.GLASS).sum())
     facts: dict[str, Any] = {
@@ -192,19 +194,5 @@ def _write_truth(truth: RegionMap, recipe: SlideRecipe, written: WrittenSlide) -
         "stain": recipe.stain.value,
         "software": f"vst_dicom {__version__}",
     }
-    _write_whole((json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(), written.truth_facts)
-
-
-def _write_whole(content: bytes, path: Path) -> None:
-    """Write a file that appears complete or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        msg = f"{path} could not be written ({error.strerror}); free space and repeat"
-        raise ResourceError(msg) from error
+    with whole_file(written.truth_facts) as temporary:
+        temporary.write_bytes((json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())

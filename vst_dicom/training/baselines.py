@@ -27,12 +27,17 @@ _EOSIN: Final = (0.07, 0.99, 0.11)
 """Absorption of red, green and blue (Ruifrok and Johnston 2001)."""
 
 
+def stain_vectors() -> NDArray[np.float64]:
+    """Optical density of red, green and blue per unit of hematoxylin, eosin and the rest, shape ``(3, 3)``."""
+    vectors = np.array([_HEMATOXYLIN, _EOSIN, np.cross(_HEMATOXYLIN, _EOSIN)])
+    unit: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
 def separate_stains(image: RgbImage) -> NDArray[np.float32]:
     """Optical density of hematoxylin, eosin and the rest, shape ``(n_rows, n_columns, 3)``, glass taken as white."""
-    vectors = np.array([_HEMATOXYLIN, _EOSIN, np.cross(_HEMATOXYLIN, _EOSIN)])
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     density = -np.log10((image.astype(np.float32) + 1) / 256)
-    stains: NDArray[np.float32] = (density.reshape(-1, 3) @ np.linalg.inv(vectors)).astype(np.float32)
+    stains: NDArray[np.float32] = (density.reshape(-1, 3) @ np.linalg.inv(stain_vectors())).astype(np.float32)
     return stains.reshape(image.shape)
 
 

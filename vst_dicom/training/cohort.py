@@ -1,24 +1,23 @@
 """Paired data: sections of tissue with an image, counted transcripts and the place of every spot."""
 
-import csv
-import gzip
 import hashlib
+import json
+import math
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from vst_dicom.domain.errors import InputError, MissingInputError
+from vst_dicom.training.spot_anndata import read_uns
+
+LARGEST_SPACING_UM: Final = 10.0
+
+HEST_PIXEL_SIZE: Final = "pixel_size_um_estimated"
+"""Key of HEST for the pixel size of an image, in its metadata files and in ``uns``."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
-
-COUNTS_PER_SPOT: Final = 10_000
-"""Counts of a spot are scaled to this sum before the logarithm."""
 
 
 class _Part(BaseModel):
@@ -34,12 +33,29 @@ class Section(_Part):
     site: Text = "not stated"
     image: Path
     """DICOM folder or file, a vendor's slide file, or a plain image."""
-    pixel_spacing_um: Annotated[float, Field(gt=0, le=10)] | None = None
-    """For an image that does not say its own."""
-    counts: Path
+    pixel_spacing_um: Annotated[float, Field(gt=0, le=LARGEST_SPACING_UM)] | None = None
+    """For an image that does not say its own, or says it wrongly."""
+    metadata: Path | None = None
+    """HEST's metadata, JSON; its pixel size goes before the image's own."""
+    counts: Path | None = None
     """Tab-separated, ``.gz`` or not: header of gene symbols, then per spot its key and raw counts."""
-    spots: Path
+    spots: Path | None = None
     """Tab-separated with columns ``x``, ``y`` (array position), ``pixel_x``, ``pixel_y`` (center in the image)."""
+    h5ad: Path | None = None
+    """AnnData with raw counts and places, instead of `counts` and `spots`; see `training.spot_anndata`."""
+
+    @model_validator(mode="after")
+    def _counts_come_from_one_place(self) -> Self:
+        tables = (self.counts is not None) + (self.spots is not None)
+        if tables != (0 if self.h5ad is not None else 2):
+            raise ValueError("give either h5ad, or both counts and spots")
+        return self
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """All files and folders that it is made of, relative to the data folder."""
+        files = (self.image, self.counts, self.spots, self.h5ad, self.metadata)
+        return tuple(file for file in files if file is not None)
 
 
 class Cohort(_Part):
@@ -83,38 +99,6 @@ class Cohort(_Part):
         return self.fit_patients or self.patients
 
 
-@dataclass(frozen=True, eq=False)
-class MeasuredSpots:
-    """Spots of a section that have both a place and counts.
-
-    Parameters
-    ----------
-    keys
-        Array position of each spot as text, such as ``10x21``.
-    centers_px
-        x, y in the image, pixel centers at whole numbers, shape ``(n_spots, 2)``.
-    expression
-        ln(1 + CP10k) of the panel, shape ``(n_spots, n_genes)``; 0 for a gene that the file does not list, since
-        files leave out what was never counted.
-    markers
-        The same of the marker genes, shape ``(n_spots, n_markers)``.
-    total_counts
-        Raw counts of all genes, shape ``(n_spots,)``.
-    absent
-        Genes of the panel that the file does not list.
-    dropped
-        How many rows had only a place, only counts, or no count at all.
-    """
-
-    keys: tuple[str, ...]
-    centers_px: NDArray[np.float64]
-    expression: NDArray[np.float32]
-    markers: NDArray[np.float32]
-    total_counts: NDArray[np.float64]
-    absent: tuple[str, ...]
-    dropped: int
-
-
 def read_cohort(path: Path) -> Cohort:
     """Read a cohort file.
 
@@ -142,59 +126,61 @@ def read_cohort(path: Path) -> Cohort:
         raise InputError(msg) from None
 
 
-def read_spots(section: Section, data_folder: Path, panel: Sequence[str], markers: Sequence[str] = ()) -> MeasuredSpots:
-    """Read counts and places of a section and join them.
+def stated_spacing_um(section: Section, data_folder: Path) -> float | None:
+    """Pixel size of a section's image as the cohort, HEST's metadata or the AnnData file states it, in that order.
 
-    Parameters
-    ----------
-    section, data_folder
-        What to read.
-    panel, markers
-        Symbols of the genes to predict, and of those that tell kinds of tissue apart.
+    Returns
+    -------
+    float or None
+        Micrometers; None leaves it to the image.
 
     Raises
     ------
     MissingInputError
         If a file is missing.
     InputError
-        If a file has another form, or no spot has both.
+        If a file has another form, or the pixel size in it is impossible.
     """
-    symbols, counts_by_key = _read_counts(data_folder / section.counts)
-    places = _read_places(data_folder / section.spots)
-    keys = tuple(key for key in places if key in counts_by_key and counts_by_key[key].sum() > 0)
-    if not keys:
-        msg = f"section {section.id}: no spot has both a place and counts; the keys of the counts must read 'XxY'"
+    stated: object = section.pixel_spacing_um
+    if stated is None and section.metadata is not None:
+        stated = _read_metadata(data_folder / section.metadata).get(HEST_PIXEL_SIZE)
+    if stated is None and section.h5ad is not None:
+        stated = read_uns(data_folder / section.h5ad, HEST_PIXEL_SIZE)
+    if stated is None:
+        return None
+    try:
+        spacing_um = float(str(stated))
+    except ValueError:
+        spacing_um = math.nan
+    if not 0 < spacing_um <= LARGEST_SPACING_UM:
+        msg = (
+            f"section {section.id}: {HEST_PIXEL_SIZE} is {stated!r}, not a number of micrometers up to "
+            f"{LARGEST_SPACING_UM:g}; give pixel_spacing_um in the cohort file"
+        )
         raise InputError(msg)
-    counts = np.stack([counts_by_key[key] for key in keys])
-    column_of = {symbol: column for column, symbol in enumerate(symbols)}
-    total_counts = counts.sum(axis=1)
-    return MeasuredSpots(
-        keys=keys,
-        centers_px=np.array([places[key] for key in keys]),
-        expression=_normalize(counts, column_of, panel),
-        markers=_normalize(counts, column_of, markers),
-        total_counts=total_counts,
-        absent=tuple(symbol for symbol in panel if symbol not in column_of),
-        dropped=len(set(places) | set(counts_by_key)) - len(keys),
-    )
+    return spacing_um
 
 
-def _normalize(
-    counts: NDArray[np.float64], column_of: Mapping[str, int], symbols: Sequence[str]
-) -> NDArray[np.float32]:
-    """ln(1 + CP10k) of some genes, shape ``(n_spots, n_symbols)``; 0 for a gene without a column."""
-    chosen = np.zeros((len(counts), len(symbols)), dtype=np.float64)
-    for position, symbol in enumerate(symbols):
-        if symbol in column_of:
-            chosen[:, position] = counts[:, column_of[symbol]]
-    return np.log1p(chosen / counts.sum(axis=1, keepdims=True) * COUNTS_PER_SPOT).astype(np.float32)
+def _read_metadata(path: Path) -> dict[str, object]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        msg = f"there is no {path}; give the folder of the data with --data"
+        raise MissingInputError(msg) from error
+    except (OSError, ValueError) as error:
+        msg = f"{path} is not a JSON file: {error}"
+        raise InputError(msg) from error
+    if not isinstance(facts, dict):
+        msg = f"{path} must hold names and values, as the metadata of HEST do"
+        raise InputError(msg)
+    return facts
 
 
 def hash_inputs(cohort: Cohort, data_folder: Path) -> str:
     """Hash over section ids and the hashes of all input files, in the order of the cohort."""
     digest = hashlib.sha256()
     for section in cohort.section:
-        for relative in (section.image, section.counts, section.spots):
+        for relative in section.inputs:
             digest.update(f"{section.id}\x1f{hash_path(data_folder / relative)}\n".encode())
     return digest.hexdigest()
 
@@ -212,52 +198,3 @@ def hash_path(path: Path) -> str:
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
-
-
-def _open_text(path: Path) -> list[str]:
-    """Lines of a text file, packed or not."""
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode().splitlines()
-    except FileNotFoundError as error:
-        msg = f"there is no {path}; give the folder of the data with --data"
-        raise MissingInputError(msg) from error
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read: {error}"
-        raise InputError(msg) from error
-
-
-def _read_counts(path: Path) -> tuple[list[str], dict[str, NDArray[np.float64]]]:
-    """Gene symbols, and raw counts by key of the spot."""
-    lines = _open_text(path)
-    symbols = lines[0].split("\t")[1:] if lines else []
-    if not symbols or len(set(symbols)) < len(symbols):
-        msg = f"{path}: the first line must be a tab, then gene symbols, each once"
-        raise InputError(msg)
-    counts = {}
-    for number, line in enumerate(lines[1:], start=2):
-        key, _, values = line.partition("\t")
-        try:
-            row = np.array(values.split("\t"), dtype=np.float64)
-        except ValueError:
-            row = np.empty(0)
-        if len(row) != len(symbols) or not np.isfinite(row).all() or (row < 0).any():
-            msg = f"{path}, line {number}: expected {len(symbols)} counts, finite and not negative"
-            raise InputError(msg)
-        counts[key] = row
-    return symbols, counts
-
-
-def _read_places(path: Path) -> dict[str, tuple[float, float]]:
-    """Center in the image by key of the spot."""
-    places = {}
-    for number, row in enumerate(csv.DictReader(_open_text(path), delimiter="\t"), start=2):
-        try:
-            place = float(row["pixel_x"]), float(row["pixel_y"])
-            key = f"{row['x']}x{row['y']}"
-        except (KeyError, TypeError, ValueError) as error:
-            msg = f"{path}, line {number}: needs numbers in the columns x, y, pixel_x and pixel_y"
-            raise InputError(msg) from error
-        if row.get("selected", "1") != "0" and np.isfinite(place).all():
-            places[key] = place
-    return places

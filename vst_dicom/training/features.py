@@ -9,33 +9,36 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import InputError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.pixels import PixelSource
 from vst_dicom.domain.tiles import TileBatch
-from vst_dicom.files import whole_file
 from vst_dicom.predict.engine import TorchEngine
 from vst_dicom.predict.head import with_context
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.grid import LEAST_TISSUE, TILE_UM, tile_size_px
 from vst_dicom.tiles.sampler import TILE_PX, sample_tiles
 from vst_dicom.tiles.thumbnail import read_thumbnail
-from vst_dicom.tiles.tissue import find_tissue
+from vst_dicom.tiles.tissue import TissueMask, find_tissue
 from vst_dicom.training.baselines import describe_tile
-from vst_dicom.training.cohort import Cohort, MeasuredSpots, Section, hash_path, read_spots
+from vst_dicom.training.cohort import Cohort, Section, hash_path, stated_spacing_um
+from vst_dicom.training.feature_cache import Arrays, FeatureCache
+from vst_dicom.training.spots import MeasuredSpots, read_spots
+from vst_dicom.training.tissue import MARKERS
 
 Progress = Callable[[int, int], None]
 SectionProgress = Callable[[str, int, int], None]
-"""Called with the section, tiles done and tiles in all."""
+"""Called with the section, spots done and spots in all."""
 
 _STEPS: Final = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)])
 """Row and column of the nine cells around a spot; the fifth is the spot itself."""
 
 _CENTER: Final = 4
+
+_PIECE_SPOTS: Final = 256
+"""Spots of a long section that are kept together while the rest is worked on."""
 
 _RULE_VERSION: Final = 1
 """Raise it when tiles, context or plain numbers are made in another way, so that older cache files are not used."""
@@ -96,9 +99,12 @@ def describe_cohort(
     encoder_key: str,
     cache_folder: Path | None = None,
     progress: SectionProgress | None = None,
-    markers: Sequence[str] = (),
+    markers: Sequence[str] = MARKERS,
 ) -> list[SectionSpots]:
-    """Describe the spots of all sections; parameters as of `describe_spots`, `progress` told the section too."""
+    """Describe the spots of all sections; `markers` are the genes that tell kinds of tissue apart.
+
+    Other parameters as of `describe_spots`; `progress` is told the section too.
+    """
     described = []
     for section in cohort.section:
         spots = read_spots(section, data_folder, panel, markers)
@@ -125,9 +131,10 @@ def describe_spots(
     engine, encoder_key
         What to describe it with, and what tells it from every other encoder and normalization.
     cache_folder
-        Where features are kept between runs; None keeps none.
+        Where features are kept between runs; None keeps none. A long section is kept piece by piece, so that a run
+        that was cut off goes on where it stopped.
     progress
-        Called with tiles done and tiles in all.
+        Called with spots done and spots in all.
 
     Raises
     ------
@@ -135,14 +142,13 @@ def describe_spots(
         If the image cannot be opened, or a spot lies beside it.
     """
     image = data_folder / section.image
-    cache_file = None if cache_folder is None else cache_folder / _cache_name(section, spots, image, encoder_key)
-    arrays = _from_cache(cache_file)
+    spacing_um = stated_spacing_um(section, data_folder)
+    cache = FeatureCache(cache_folder, _cache_name(section, spots, image, spacing_um, encoder_key))
+    arrays = cache.read()
     if arrays is None:
-        spacing = None if section.pixel_spacing_um is None else PixelSpacing.from_um(section.pixel_spacing_um)
+        spacing = None if spacing_um is None else PixelSpacing.from_um(spacing_um)
         with open_slide([image], pixel_spacing=spacing) as slide:
-            features, plain = describe_places(slide, spots.centers_px, engine, section.id, progress)
-        arrays = {"features": features, "plain": plain}
-        _to_cache(cache_file, arrays)
+            arrays = _describe_pieces(slide, spots.centers_px, engine, section.id, cache, progress)
     return SectionSpots(
         section.id,
         section.patient,
@@ -156,17 +162,52 @@ def describe_spots(
     )
 
 
+def _describe_pieces(
+    source: PixelSource,
+    centers_px: NDArray[np.float64],
+    engine: TorchEngine,
+    name: str,
+    cache: FeatureCache,
+    progress: Progress | None,
+) -> Arrays:
+    """Describe a section piece by piece; pieces that an earlier run finished come from the cache."""
+    mask = find_tissue(read_thumbnail(source))
+    starts = range(0, len(centers_px), _PIECE_SPOTS)
+    pieces = []
+    for piece, start in enumerate(starts):
+        own = centers_px[start : start + _PIECE_SPOTS]
+        arrays = cache.read(piece)
+        if arrays is None:
+            told = None if progress is None else partial(_tell_spots, progress, start, len(own), len(centers_px))
+            features, plain = describe_places(source, own, engine, name, told, mask)
+            arrays = {"features": features, "plain": plain}
+            if len(starts) > 1:
+                cache.write(arrays, piece)
+        pieces.append(arrays)
+    whole: Arrays = {key: np.concatenate([arrays[key] for arrays in pieces]) for key in ("features", "plain")}
+    cache.write(whole)
+    cache.forget_pieces(len(starts))
+    return whole
+
+
+def _tell_spots(progress: Progress, start: int, n_own: int, n_spots: int, tiles_done: int, n_tiles: int) -> None:
+    """Tell progress in spots of the section rather than in tiles of a piece."""
+    progress(start + n_own * tiles_done // max(n_tiles, 1), n_spots)
+
+
 def describe_places(
     source: PixelSource,
     centers_px: NDArray[np.float64],
     engine: TorchEngine,
     name: str,
     progress: Progress | None = None,
+    tissue: TissueMask | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Features and plain numbers at places of a slide.
 
     Each place gets a grid of its own: the tile in whose middle it lies and the eight around it, those with enough
-    tissue. The middle tile always counts, since there tissue was measured.
+    tissue. The middle tile always counts, since there tissue was measured. A tile that several places share is read
+    and embedded once.
 
     Parameters
     ----------
@@ -180,6 +221,8 @@ def describe_places(
         Of the section, for messages.
     progress
         Called with tiles done and tiles in all.
+    tissue
+        Where it lies; found anew without it.
 
     Returns
     -------
@@ -192,24 +235,28 @@ def describe_places(
         raise InputError(msg)
     tile_size = tile_size_px(base.spacing)
     corners, place, step = _tiles_around(centers_px, tile_size)
-    fraction = find_tissue(read_thumbnail(source)).fraction(corners, tile_size)
+    mask = find_tissue(read_thumbnail(source)) if tissue is None else tissue
+    fraction = mask.fraction(corners, tile_size)
     keep = (fraction >= LEAST_TISSUE) | (step == _CENTER)
     corners, place, step = corners[keep], place[keep], step[keep]
 
-    plain = np.zeros((len(centers_px), 3), dtype=np.float64)
+    tiles, tile_of = np.unique(corners, axis=0, return_inverse=True)
+    is_middle = np.zeros(len(tiles), dtype=bool)
+    is_middle[tile_of[step == _CENTER]] = True
+    plain_of_tile = np.zeros((len(tiles), 3), dtype=np.float64)
 
     def observed(batches: Iterator[TileBatch]) -> Iterator[TileBatch]:
         for batch in batches:
             for tile, image in zip(batch.indices, batch.images, strict=True):
-                if step[tile] == _CENTER:
-                    plain[place[tile]] = describe_tile(image, TILE_UM / TILE_PX)
+                if is_middle[tile]:
+                    plain_of_tile[tile] = describe_tile(image, TILE_UM / TILE_PX)
             yield batch
 
-    batches = sample_tiles(source, corners, tile_size, batch_size=engine.batch_size)
-    embeddings = engine.embed(observed(batches), len(corners), progress)
+    batches = sample_tiles(source, tiles, tile_size, batch_size=engine.batch_size)
+    embeddings = engine.embed(observed(batches), len(tiles), progress)[tile_of]
     cells = _STEPS[step] + np.column_stack([np.ones(len(place)), 4 * place + 1])
     with_neighbors = with_context(embeddings, cells.astype(np.int32), context=(1, 3))
-    return with_neighbors[step == _CENTER], plain
+    return with_neighbors[step == _CENTER], plain_of_tile[tile_of[step == _CENTER]]
 
 
 def _tiles_around(
@@ -225,28 +272,9 @@ def _tiles_around(
     return corners, place, step
 
 
-def _cache_name(section: Section, spots: MeasuredSpots, image: Path, encoder_key: str) -> str:
+def _cache_name(section: Section, spots: MeasuredSpots, image: Path, spacing_um: float | None, encoder_key: str) -> str:
     """Name a file after everything that features depend on."""
     places = hashlib.sha256(spots.centers_px.tobytes()).hexdigest()
     rule = [TILE_UM, TILE_PX, LEAST_TISSUE, _RULE_VERSION]
-    key = json.dumps([rule, hash_path(image), section.pixel_spacing_um, encoder_key, places])
-    return f"{section.id}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
-
-
-def _from_cache(cache_file: Path | None) -> dict[str, NDArray[np.floating]] | None:
-    """Arrays of an earlier run; None where there are none that can be read."""
-    if cache_file is None or not cache_file.is_file():
-        return None
-    try:
-        return dict(safetensors.numpy.load_file(cache_file))
-    except (safetensors.SafetensorError, OSError):
-        return None
-
-
-def _to_cache(cache_file: Path | None, arrays: dict[str, NDArray[np.floating]]) -> None:
-    """Write whole or not at all."""
-    if cache_file is None:
-        return
-    cache_file.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(cache_file) as temporary:
-        temporary.write_bytes(safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
+    key = json.dumps([rule, hash_path(image), spacing_um, encoder_key, places])
+    return f"{section.id}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"

@@ -1,0 +1,73 @@
+"""Color, density and sharpness of a tile in a few numbers.
+
+An encoder is made to see the same in a tile whatever its color and focus; one trained on photographs puts an inverted
+slide where it puts the slide itself. What the encoder ignores is therefore measured beside it.
+"""
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+N_APPEARANCE: Final = 9
+"""Numbers per tile, see `describe_appearance`."""
+
+_SCALES: Final = 4
+"""Sharpness is taken at the tile's own pixels and at pixels twice, four and eight times as large."""
+
+_DENSITY_FLOOR: Final = 0.03
+"""Optical density added to each mean, so that the color of bare glass is not the logarithm of nothing."""
+
+_VARIANCE_FLOOR: Final = 2e-4
+"""Added to each variance: what rounding to 8 bits makes of a flat tile."""
+
+_DENSITY: Final[NDArray[np.float32]] = np.log10(256 / (np.arange(256, dtype=np.float32) + 1))
+"""Optical density of each 8-bit intensity, white taken as glass."""
+
+_GRAY: Final = np.full((1, 3), 1 / 3, dtype=np.float32)
+
+
+def describe_appearance(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Describe tiles by numbers that an encoder may ignore.
+
+    In this order, all logarithms: mean optical density; red to green and blue to green of it; its standard deviation
+    (pixels' mean over colors); how far the colors vary apart from each other, as the second to the first principal
+    axis; then, at four scales, the Laplacian's standard deviation over that of the density.
+
+    Parameters
+    ----------
+    images
+        Red, green, blue, shape ``(n, tile_px, tile_px, 3)``.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape ``(n, N_APPEARANCE)``.
+    """
+    described = np.empty((len(images), N_APPEARANCE), dtype=np.float32)
+    for row, image in zip(described, images, strict=True):
+        density = cv2.LUT(image, _DENSITY)
+        few = np.ascontiguousarray(density[::2, ::2]).reshape(-1, 3)
+        mean = few.mean(axis=0)
+        offsets = few - mean
+        axes = np.linalg.eigvalsh(offsets.T @ offsets / len(few))
+        red, green, blue = mean + _DENSITY_FLOOR
+        gray = cv2.transform(density, _GRAY)
+        contrast = _log_sd(gray.var())
+        row[:5] = (
+            np.log((red + green + blue) / 3),
+            np.log(red / green),
+            np.log(blue / green),
+            contrast,
+            _log_sd(axes[1]) - _log_sd(axes[2]),
+        )
+        for scale in range(_SCALES):
+            row[5 + scale] = _log_sd(cv2.Laplacian(gray, cv2.CV_32F).var()) - contrast
+            gray = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return described
+
+
+def _log_sd(variance: np.floating) -> float:
+    """Logarithm of a standard deviation."""
+    return float(0.5 * np.log(max(float(variance), 0.0) + _VARIANCE_FLOOR))
