@@ -36,12 +36,11 @@ def evaluate(
     from vst_dicom.training.evaluate import score_head
     from vst_dicom.training.evidence import summarize
     from vst_dicom.training.features import describe_cohort
-    from vst_dicom.training.fit import Recipe
+    from vst_dicom.training.fit import DEFAULT_RECIPE
     from vst_dicom.training.weights import weights_of
 
     loaded = load_bundle(bundle)
     manifest, weights, described = loaded.manifest, weights_of(loaded), read_cohort(cohort)
-    recipe = Recipe(n_components=manifest.head.n_components)
     trained_on = {(c.doi, patient) for c in manifest.training.cohorts for patient in c.patients}
     with stage_progress() as progress:
         sections = describe_cohort(
@@ -52,8 +51,9 @@ def evaluate(
             weights.key,
             cache,
             progress,
+            context=weights.spec.context,
         )
-        scores = evaluate_recipe(sections, recipe, lambda done, total: progress("held-out fits", done, total))
+        scores = evaluate_recipe(sections, DEFAULT_RECIPE, lambda done, total: progress("held-out fits", done, total))
     rows = summarize(scores)
     unseen = [section for section in sections if (described.doi, section.patient) not in trained_on]
     shipped = score_head(loaded.head, unseen) if unseen else []

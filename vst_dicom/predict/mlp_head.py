@@ -82,7 +82,7 @@ class MlpHead:
         return expression
 
     def spread(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give standard deviations of the members' predictions, shape ``(n_tiles, n_genes)``; NaN for a single member."""
+        """Give standard deviations of the members' predictions, shape ``(n_tiles, n_genes)``; NaN for one."""
         return deviation(self._predictions(features), (len(features), self.n_genes))
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
