@@ -122,6 +122,8 @@ class PredictSettings(_Section):
 
     bundle: str = "her2st-lite"
     """Id or folder of the model bundle."""
+    shadow: tuple[str, ...] = ()
+    """Further bundles that run after it on every slide, for comparison; their results stay here and go nowhere."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What computes; auto takes the GPU where there is one."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32

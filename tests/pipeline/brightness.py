@@ -21,6 +21,7 @@ class BrightnessPredictor:
             manifest=SimpleNamespace(encoder=encoder, distribution=None, uncertainty=None),
             genes=self.genes,
             identity=BUNDLE,
+            signatures=(),
         )
         self.engine = SimpleNamespace(batch_size=8, device_name="cpu")
 

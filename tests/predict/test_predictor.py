@@ -15,7 +15,6 @@ from vst_dicom.predict.encoders import EFFICIENTNET_LITE0, build_encoder
 from vst_dicom.predict.predictor import Predictor
 from vst_dicom.predict.reference import check_reference, reference_tile, tile_sha256
 
-
 LAST_LAYER = EFFICIENTNET_LITE0.model_copy(update={"pooling": "network", "embed_dim": 1280})
 
 

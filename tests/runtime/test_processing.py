@@ -1,6 +1,7 @@
 """Jobs through the real main path, with a stand-in for the model."""
 
 import hashlib
+import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from vst_dicom.jobs.results import MANIFEST_FILE, ResultStore
 from vst_dicom.ledger.database import open_database
 from vst_dicom.ledger.deliveries import list_deliveries, list_result_instances
 from vst_dicom.ledger.jobs import move_job
+from vst_dicom.ledger.shadows import Shadow, list_shadows
 from vst_dicom.ledger.states import DeliveryState, JobState
 from vst_dicom.ledger.tables import deliveries, instances, result_instances
 from vst_dicom.runtime.processing import SlideProcessor
@@ -45,6 +47,65 @@ def run(database: Engine, settings: Settings, key: str) -> JobState:
     runner = JobRunner(database, store, processor.process, processor.close, 3, Event())
     runner.run(key, job_of(database, key).round)
     return job_of(database, key).state
+
+
+def shadows_of(database: Engine, key: str) -> list[Shadow]:
+    with database.begin() as connection:
+        return list_shadows(connection, key)
+
+
+@pytest.fixture
+def shadowing(settings: Settings) -> Settings:
+    """Run the built-in bundle beside; the stand-in answers for it too."""
+    return settings.model_copy(update={"predict": settings.predict.model_copy(update={"shadow": ("her2st-lite",)})})
+
+
+def test_a_shadow_runs_beside_a_finished_job_and_says_how_far_both_agree(database: Engine, shadowing: Settings) -> None:
+    key = add_slide_job(database, shadowing, 1)
+    assert run(database, shadowing, key) is JobState.DONE
+    (shadow,) = shadows_of(database, key)
+
+    assert run(database, shadowing, shadow.job_key) is JobState.DONE
+
+    folder = shadowing.results / shadow.job_key
+    assert sorted(path.name for path in folder.iterdir()) == ["expression.h5ad", "manifest.json", "summary.json"]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert any("a shadow of job" in warning for warning in summary["warnings"])
+    (done,) = shadows_of(database, key)
+    assert done.figures == summary["shadow"]
+    assert done.figures["of"] == key
+    assert (done.figures["n_genes"], done.figures["only_shadow"]) == (1, ["B", "R"])
+    assert done.figures["genes"]["G"]["mean_difference"] == 0
+    with database.begin() as connection:
+        assert list_deliveries(connection, shadow.job_key) == []
+        assert list_result_instances(connection, shadow.job_key) == []
+    assert shadows_of(database, shadow.job_key) == []
+
+
+def test_a_job_without_shadows_has_none(database: Engine, settings: Settings) -> None:
+    key = add_slide_job(database, settings, 1)
+    run(database, settings, key)
+
+    assert shadows_of(database, key) == []
+
+
+def test_a_shadow_that_cannot_be_read_stops_no_result(database: Engine, settings: Settings) -> None:
+    settings = settings.model_copy(update={"predict": settings.predict.model_copy(update={"shadow": ("nobody",)})})
+    key = add_slide_job(database, settings, 1)
+
+    assert run(database, settings, key) is JobState.DONE
+    assert shadows_of(database, key) == []
+
+
+def test_a_shadow_whose_main_result_is_gone_says_so(database: Engine, shadowing: Settings) -> None:
+    key = add_slide_job(database, shadowing, 1)
+    run(database, shadowing, key)
+    (shadow,) = shadows_of(database, key)
+    shutil.rmtree(shadowing.results / key)
+
+    assert run(database, shadowing, shadow.job_key) is JobState.DONE
+    (done,) = shadows_of(database, key)
+    assert done.figures == {"of": key, "problem": "the result that is used has no table of genes"}
 
 
 def queue_again(database: Engine, key: str) -> None:

@@ -2,10 +2,14 @@ import numpy as np
 import pytest
 
 from vst_dicom.training.scores import (
-    bootstrap_interval,
+    bootstrap_medians,
+    calibration_slope,
     depth_adjusted_pearson,
     explained_variance,
+    false_discovery_rate,
+    mean_absolute_error,
     pearson,
+    permutation_p,
     spearman,
 )
 
@@ -63,16 +67,59 @@ def test_explained_variance_by_hand() -> None:
     assert explained_variance(column(3, 2, 1), column(1, 2, 3))[0] == -3
 
 
+def test_mean_absolute_error_by_hand() -> None:
+    assert mean_absolute_error(column(1, 2, 3), column(1, 4, 2))[0] == 1
+
+
+def test_the_calibration_slope_is_that_of_measured_on_predicted() -> None:
+    assert calibration_slope(column(0, 1, 2), column(5, 8, 11))[0] == pytest.approx(3)
+    assert calibration_slope(column(1, 1, 1), column(5, 8, 11))[0] == 0
+
+
 def test_five_units_have_no_interval_and_six_do() -> None:
-    assert bootstrap_interval(np.full(5, 0.4), seed=0) is None
-    assert bootstrap_interval(np.full(6, 0.4), seed=0) == pytest.approx((0.4, 0.4))
+    assert bootstrap_medians(np.full((5, 1), 0.4), seed=0) is None
+    low, high = bootstrap_medians(np.full((6, 1), 0.4), seed=0) or ([0], [0])
+    assert (low[0], high[0]) == (0.4, 0.4)
 
 
-def test_the_interval_holds_the_mean_and_repeats_with_its_seed() -> None:
-    values = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+def test_the_interval_holds_the_median_and_repeats_with_its_seed() -> None:
+    values = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])[:, None]
 
-    interval = bootstrap_interval(values, seed=3)
+    interval = bootstrap_medians(values, seed=3)
 
     assert interval is not None
-    assert interval[0] < 0.4 < interval[1]
-    assert interval == bootstrap_interval(values, seed=3)
+    assert interval[0][0] < 0.4 < interval[1][0]
+    assert interval[0][0] == bootstrap_medians(values, seed=3)[0][0]  # type: ignore[index]
+
+
+def test_the_interval_of_the_median_by_enumeration() -> None:
+    # Eight patients, one of them at 1: the median of a draw exceeds 0 only when that one comes five times or more of
+    # eight, and is 1/2 when it comes four times; both together have a chance of 1.0 %, so the 97.5 % end is 0.
+    values = np.array([1.0, 0, 0, 0, 0, 0, 0, 0])[:, None]
+    interval = bootstrap_medians(values, seed=0, n_draws=4000)
+
+    assert interval is not None
+    assert (interval[0][0], interval[1][0]) == (0, 0)
+
+
+def test_many_genes_get_the_same_draws_as_one() -> None:
+    values = np.random.default_rng(0).uniform(size=(7, 1030))
+    low, high = bootstrap_medians(values, 0, 50) or (None, None)
+    one = bootstrap_medians(values[:, 600:601], 0, 50)
+
+    assert low is not None and high is not None and one is not None
+    assert (low[600], high[600]) == (one[0][0], one[1][0])
+
+
+def test_a_permutation_counts_the_observation_itself() -> None:
+    null = np.array([[0.1], [0.2], [0.5], [0.3]])
+
+    assert permutation_p(np.array([0.3]), null)[0] == pytest.approx(3 / 5)
+    assert permutation_p(np.array([0.9]), null)[0] == pytest.approx(1 / 5)
+
+
+def test_false_discovery_rate_by_hand() -> None:
+    # 0.01 × 4/1, 0.02 × 4/2, 0.03 × 4/3, 0.5 × 4/4, each at most what follows.
+    found = false_discovery_rate(np.array([0.5, 0.01, 0.03, 0.02]))
+
+    assert found == pytest.approx([0.5, 0.04, 0.04, 0.04])

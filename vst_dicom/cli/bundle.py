@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from vst_dicom.predict.bundle import Bundle
 
 app = typer.Typer(no_args_is_help=True, help="Model bundles: list, show, verify, card; encoders to train them with.")
 
@@ -67,6 +70,8 @@ def show(
     typer.echo(f"{loaded.manifest.intended_use}\n{len(shown)} of {len(loaded.genes)} genes are shown:")
     for gene in sorted(shown, key=lambda entry: -entry.held_out_r):
         typer.echo(f"  {gene.gene.symbol:<12} {gene.reason}")
+    page = _page(loaded)
+    typer.echo(f"Card: {page}" if page else f"Card: vst-dicom bundle card {identity.bundle_id}")
     if not loaded.signatures:
         typer.echo("No signature was judged when this bundle was fitted; train it with this version to have them.")
         return
@@ -92,14 +97,35 @@ def verify(bundle: BundleName = "") -> None:
 
 
 @app.command("card")
-def card(bundle: BundleName = "") -> None:
+def card(
+    bundle: BundleName = "",
+    page: Annotated[
+        bool, typer.Option("--page", help="Say where the page for a browser lies, with its plots.")
+    ] = False,
+) -> None:
     """Print a bundle's card.
 
-    Example: vst-dicom bundle card her2st-lite
+    Example: vst-dicom bundle card her2st-lite --page
     """
+    from vst_dicom.domain.errors import BundleError
     from vst_dicom.predict.bundle import DEFAULT_BUNDLE, load_bundle
 
-    typer.echo(load_bundle(bundle or DEFAULT_BUNDLE).card)
+    loaded = load_bundle(bundle or DEFAULT_BUNDLE)
+    if not page:
+        typer.echo(loaded.card)
+        return
+    path = _page(loaded)
+    if path is None:
+        msg = f"bundle {loaded.manifest.id} was made before cards had a page; leave out --page"
+        raise BundleError(msg)
+    typer.echo(path)
+
+
+def _page(loaded: "Bundle") -> Path | None:
+    """Where the card's page lies; None for an older bundle."""
+    from vst_dicom.predict.manifest import CARD_PAGE_FILE
+
+    return (loaded.folder / CARD_PAGE_FILE).resolve() if loaded.card_page else None
 
 
 @app.command("encoders")

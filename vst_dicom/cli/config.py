@@ -93,7 +93,7 @@ def _check_bundles(settings: "Settings", rules: "Rules") -> None:
     from vst_dicom.predict.bundle import load_bundle
 
     wanted: list[tuple[str, str, tuple[str, ...] | None]]
-    wanted = [("settings", settings.predict.bundle, None)]
+    wanted = [("settings", bundle, None) for bundle in (settings.predict.bundle, *settings.predict.shadow)]
     wanted += [(f"rule {rule.name!r}", rule.bundle or settings.predict.bundle, rule.genes) for rule in rules.rule]
     shown: dict[str, set[str]] = {}
     for who, bundle, genes in wanted:

@@ -66,9 +66,11 @@ def show(
     from vst_dicom.config import read_settings
     from vst_dicom.ledger.deliveries import list_deliveries, list_result_instances
     from vst_dicom.ledger.jobs import find_job
+    from vst_dicom.ledger.shadows import list_shadows, read_shadow
 
     with open_ledger(read_settings(config)) as database, database.begin() as connection:
         job = find_job(connection, key)
+        shadow, beside = read_shadow(connection, job.key), list_shadows(connection, job.key)
         deliveries = list_deliveries(connection, job.key)
         instances = list_result_instances(connection, job.key)
     facts = _facts(job)
@@ -79,6 +81,13 @@ def show(
     facts["result"] = [
         {"sop_instance_uid": row.sop_instance_uid, "file_name": row.file_name, "sha256": row.sha256}
         for row in instances
+    ]
+    if shadow is not None:
+        facts["shadow_of"] = shadow.of_key
+        facts["agreement"] = None if shadow.figures is None else dict(shadow.figures)
+    facts["shadows"] = [
+        {"job": row.job_key, "median_r": (row.figures or {}).get("median_r"), "done": row.figures is not None}
+        for row in beside
     ]
     if as_json:
         typer.echo(json.dumps(facts))

@@ -58,6 +58,9 @@ class PanelGene:
         How many such units.
     depth_adjusted_r
         The same correlation with sequencing depth partialled out; None where not computed.
+    ranks_only
+        Whether only the order of predicted values may be read: on held-out tissue their differences were too large or
+        too small.
     """
 
     gene: Gene
@@ -68,6 +71,7 @@ class PanelGene:
     held_out_unit: str
     n_held_out: int
     depth_adjusted_r: float | None = None
+    ranks_only: bool = False
 
     @property
     def shown(self) -> bool:

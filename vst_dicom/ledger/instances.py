@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from vst_dicom.ledger.states import JobState
-from vst_dicom.ledger.tables import decisions, instances, jobs
+from vst_dicom.ledger.tables import decisions, instances, jobs, shadows
 
 _MOST_RIVALS: Final = 100
 """How often another process may record the same SOP Instance UID between our look and our insert."""
@@ -135,8 +135,9 @@ def recorded_file_names(connection: Connection) -> frozenset[str]:
 
 
 def count_waiting_jobs(connection: Connection) -> int:
-    """How many jobs wait for a worker."""
+    """How many jobs wait for a worker; shadows, for which nobody waits, are left out."""
     waiting = select(func.count()).select_from(jobs).where(jobs.c.state == JobState.QUEUED)
+    waiting = waiting.where(jobs.c.key.not_in(select(shadows.c.job_key)))
     return connection.execute(waiting).scalar_one()
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, and_, exists, not_, or_, select, update
 
 from vst_dicom.ledger.deliveries import NEVER
 from vst_dicom.ledger.states import DeliveryState, JobState, SlideState
-from vst_dicom.ledger.tables import deliveries, instances, jobs, slides
+from vst_dicom.ledger.tables import deliveries, instances, jobs, shadows, slides
 
 _IS_FINISHED = or_(
     deliveries.c.state == DeliveryState.COMMITTED,
@@ -28,17 +28,23 @@ class RemovableInstance:
 def find_removable_result(connection: Connection, before: datetime) -> str | None:
     """Key of the oldest job that finished before a moment and whose result every destination has.
 
-    A result that goes nowhere is never removable: this disk is its only place.
+    A result that goes nowhere is never removable: this disk is its only place. That of a shadow goes after the one
+    that it stood beside.
     """
     of_job = deliveries.c.job_key == jobs.c.key
+    beside = jobs.alias()
+    is_left_behind = (
+        exists()
+        .where(shadows.c.job_key == jobs.c.key)
+        .where(beside.c.key == shadows.c.of_key, beside.c.copies_removed_at.is_not(None))
+    )
     query = (
         select(jobs.c.key)
         .where(
             jobs.c.state == JobState.DONE,
             jobs.c.finished_at < before,
             jobs.c.copies_removed_at.is_(None),
-            exists().where(of_job),
-            not_(exists().where(of_job, not_(_IS_FINISHED))),
+            or_(and_(exists().where(of_job), not_(exists().where(of_job, not_(_IS_FINISHED)))), is_left_behind),
         )
         .order_by(jobs.c.finished_at)
         .limit(1)
@@ -49,10 +55,16 @@ def find_removable_result(connection: Connection, before: datetime) -> str | Non
 def find_removable_instance(connection: Connection, before: datetime) -> RemovableInstance | None:
     """Find an instance received before a moment that no job needs any more.
 
-    Those are instances of slides whose results have all been removed, and own results that came back.
+    Those are instances of slides whose results have all been removed, and own results that came back. A shadow that
+    failed keeps nothing.
     """
     of_slide = jobs.c.slide_id == slides.c.id
-    still_needed = and_(of_slide, jobs.c.copies_removed_at.is_(None), jobs.c.state != JobState.CANCELLED)
+    failed_shadow = and_(
+        exists().where(shadows.c.job_key == jobs.c.key), jobs.c.state.in_([JobState.PARKED, JobState.REFUSED])
+    )
+    still_needed = and_(
+        of_slide, jobs.c.copies_removed_at.is_(None), jobs.c.state != JobState.CANCELLED, not_(failed_shadow)
+    )
     is_done_with = and_(
         slides.c.state == SlideState.QUEUED,
         exists().where(of_slide, jobs.c.copies_removed_at.is_not(None)),

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.states import JobState, SlideState
-from vst_dicom.ledger.tables import instances, jobs, result_instances, slides
+from vst_dicom.ledger.tables import instances, jobs, result_instances, shadows, slides
 
 _REASON_LENGTH: Final = 500
 """Of the column; longer reasons are cut."""
@@ -247,12 +247,13 @@ def ask_to_run_now(connection: Connection, slide_ids: Collection[int], now: date
 
 
 def latest_job_key(connection: Connection, slide_id: int) -> str | None:
-    """Key of the slide's job that no other job succeeds; None if it has none."""
+    """Key of the slide's job that no other job succeeds; None if it has none. Shadows do not count."""
     successor = jobs.alias()
     query = (
         select(jobs.c.key)
         .where(
             jobs.c.slide_id == slide_id,
+            jobs.c.key.not_in(select(shadows.c.job_key)),
             ~select(successor.c.key)
             .where(successor.c.slide_id == slide_id, successor.c.predecessor_key == jobs.c.key)
             .exists(),
@@ -264,10 +265,10 @@ def latest_job_key(connection: Connection, slide_id: int) -> str | None:
 
 
 def list_slide_jobs(connection: Connection, slide_id: int) -> list[SlideJob]:
-    """Read keys and states of a slide's jobs, the oldest first."""
+    """Read keys and states of a slide's jobs, the oldest first; shadows are left out."""
     query = (
         select(jobs.c.key, jobs.c.state, jobs.c.predecessor_key)
-        .where(jobs.c.slide_id == slide_id)
+        .where(jobs.c.slide_id == slide_id, jobs.c.key.not_in(select(shadows.c.job_key)))
         .order_by(jobs.c.created_at, jobs.c.key)
     )
     return [SlideJob(row.key, JobState(row.state), row.predecessor_key) for row in connection.execute(query)]

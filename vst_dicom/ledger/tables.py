@@ -90,6 +90,14 @@ jobs = Table(
     Index("ix_jobs_state", "state", "created_at"),
 )
 
+shadows = Table(
+    "shadows",
+    metadata,
+    Column("job_key", String(64), ForeignKey("jobs.key"), primary_key=True),  # runs beside another, for comparison
+    Column("of_key", String(64), ForeignKey("jobs.key"), nullable=False, index=True),  # the job whose result is used
+    Column("figures", JSON(none_as_null=True)),  # how far both results agree; filled when it is done
+)
+
 result_instances = Table(
     "result_instances",
     metadata,

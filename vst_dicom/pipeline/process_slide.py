@@ -52,6 +52,8 @@ class Choices:
         Name of the job that this is done for; enters the key of the result. Empty without a job.
     predecessor_key
         Name of the job that had earlier content of the same slide; empty if there was none.
+    shadow_of
+        Name of the job beside which this runs for comparison; empty if its own result is used.
     """
 
     genes: tuple[str, ...] | None = None
@@ -59,6 +61,7 @@ class Choices:
     overwrite: bool = False
     job_key: str = ""
     predecessor_key: str = ""
+    shadow_of: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +207,8 @@ def _origin_warnings(slide: Slide) -> list[str]:
 
 
 def _history_warnings(choices: Choices) -> list[str]:
+    if choices.shadow_of:
+        return [f"a shadow of job {choices.shadow_of}: made to compare two bundles; it was sent to nobody"]
     if choices.predecessor_key:
         return [f"the slide changed since an earlier result, that of job {choices.predecessor_key}; both are kept"]
     return []

@@ -20,6 +20,7 @@ from vst_dicom.domain.signature import PanelSignature
 from vst_dicom.predict.head import Head, parse_head
 from vst_dicom.predict.manifest import (
     CARD_FILE,
+    CARD_PAGE_FILE,
     ENCODER_FILE,
     EVIDENCE_FILE,
     HEAD_FILE,
@@ -39,6 +40,7 @@ MANIFEST_FILE: Final = "manifest.json"
 _LIMITS_BYTES: Final[dict[str, int]] = {
     MANIFEST_FILE: 32 << 20,
     CARD_FILE: 32 << 20,
+    CARD_PAGE_FILE: 64 << 20,
     EVIDENCE_FILE: 256 << 20,
     HEAD_FILE: 1 << 30,
     TRUST_FILE: 256 << 20,
@@ -70,6 +72,8 @@ class Bundle:
         Held-out figures, JSON.
     trust
         What it knows about its own limits; older bundles know nothing.
+    card_page
+        The card as a page for a browser, HTML; empty in older bundles.
     """
 
     folder: Path
@@ -80,6 +84,7 @@ class Bundle:
     card: str
     evidence: str
     trust: Trust = Trust()
+    card_page: str = ""
 
     @property
     def encoder_file(self) -> Path:
@@ -206,6 +211,7 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
         card=_decode(contents[CARD_FILE], CARD_FILE),
         evidence=_decode(contents[EVIDENCE_FILE], EVIDENCE_FILE),
         trust=_parse_trust(contents, manifest),
+        card_page=_decode(contents.get(CARD_PAGE_FILE, b""), CARD_PAGE_FILE),
     )
 
 

@@ -18,12 +18,13 @@ ENCODER_FILE: Final = "encoder.safetensors"
 HEAD_FILE: Final = "head.safetensors"
 CARD_FILE: Final = "card.md"
 EVIDENCE_FILE: Final = "evidence.json"
+CARD_PAGE_FILE: Final = "card.html"
 TRUST_FILE: Final = "trust.safetensors"
 BUNDLE_FILES: Final = (ENCODER_FILE, HEAD_FILE, CARD_FILE, EVIDENCE_FILE)
 """What a bundle's folder holds beside the manifest."""
 
-OPTIONAL_FILES: Final = (TRUST_FILE,)
-"""What it holds where the manifest has the part that the file belongs to."""
+OPTIONAL_FILES: Final = (CARD_PAGE_FILE, TRUST_FILE)
+"""What it may hold too; the last goes with the parts of the manifest that it belongs to."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -139,7 +140,10 @@ class Target(_Part):
 
 
 class GeneEntry(_Part):
-    """A gene of the panel with its held-out evidence, see `vst_dicom.domain.expression.PanelGene`."""
+    """A gene of the panel with its held-out evidence, see `vst_dicom.domain.expression.PanelGene`.
+
+    Figures are medians over the units kept apart. Those with a default are missing in older bundles.
+    """
 
     symbol: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
     hgnc: Annotated[str, StringConstraints(pattern=r"^HGNC:[0-9]+$")] | None
@@ -158,6 +162,27 @@ class GeneEntry(_Part):
     """What counting nuclei alone reaches on the same held-out tissue."""
     other_patient_r: Correlation | None
     """Mean over patients that were left out as a whole; None where the cohort has one patient."""
+    positive_share: Share | None = None
+    """Part of the units in which the correlation is above 0."""
+    spearman: Correlation | None = None
+    r2: Annotated[float, Field(le=1)] | None = None
+    """Explained variance against the mean of the section; below 0 where that mean does better."""
+    mae: Annotated[float, Field(ge=0)] | None = None
+    """Mean absolute error, in the unit of the target."""
+    slope: float | None = None
+    """Slope of measured on predicted expression."""
+    ranks_only: bool = False
+    """Whether the slope is too far from 1 for predicted differences to be read as such."""
+    p: Share | None = None
+    """One-sided, against measured maps that were mirrored and shifted over the predicted ones."""
+    q: Share | None = None
+    """False discovery rate over the panel (Benjamini and Hochberg)."""
+    moran_ratio: float | None = None
+    """Moran's I of predicted by measured maps; None where the measured ones have no spatial structure."""
+    baselines: dict[str, Correlation] = {}
+    """Correlation of each baseline on the same tissue, by name."""
+    interval_coverage: Share | None = None
+    """Part of held-out spots whose measured value lay within the predicted interval."""
 
     def to_panel_gene(self) -> PanelGene:
         """As the rest of the product knows it."""
@@ -170,6 +195,7 @@ class GeneEntry(_Part):
             held_out_unit=self.held_out_unit,
             n_held_out=self.n_held_out,
             depth_adjusted_r=self.depth_adjusted_r,
+            ranks_only=self.ranks_only,
         )
 
 
@@ -353,10 +379,10 @@ class Manifest(_Part):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         """Files are the known ones, genes are unique, the range holds the encoder's own spacing."""
-        wrong = [name for name in self.files if name not in (*BUNDLE_FILES, *OPTIONAL_FILES)]
+        known = (*BUNDLE_FILES, *OPTIONAL_FILES)
+        wrong = [name for name in self.files if name not in known]
         if wrong:
-            known = ", ".join((*BUNDLE_FILES, *OPTIONAL_FILES))
-            msg = f"files: {wrong[0]!r} is not a file of a bundle; only {known} are read"
+            msg = f"files: {wrong[0]!r} is not a file of a bundle; only {', '.join(known)} are read"
             raise ValueError(msg)
         if (TRUST_FILE in self.files) != (self.uncertainty is not None or self.distribution is not None):
             msg = f"files: {TRUST_FILE} and the parts uncertainty and distribution go together"

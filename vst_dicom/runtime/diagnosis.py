@@ -244,7 +244,7 @@ def _bundles(settings: Settings) -> list[str]:
         named = [rule.bundle for rule in read_site_rules(settings).rule if rule.bundle]
     except UsageError:
         named = []
-    return list(dict.fromkeys([settings.predict.bundle, *named]))
+    return list(dict.fromkeys([settings.predict.bundle, *settings.predict.shadow, *named]))
 
 
 def _check_bundle(name: str) -> Finding:

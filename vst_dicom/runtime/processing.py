@@ -6,9 +6,11 @@ from pathlib import Path
 from threading import Event
 
 import pydicom
+import structlog
 from sqlalchemy import Connection, Engine
 
 from vst_dicom.config import Settings
+from vst_dicom.domain.errors import BundleError
 from vst_dicom.jobs.attempt import Attempt, JobRunner, Write
 from vst_dicom.jobs.engine import Engine as JobEngine
 from vst_dicom.jobs.results import ResultStore
@@ -16,12 +18,16 @@ from vst_dicom.ledger.database import open_database
 from vst_dicom.ledger.deliveries import ResultInstance, create_deliveries, send_again
 from vst_dicom.ledger.jobs import Job, list_job_files, read_sender
 from vst_dicom.ledger.results import record_result
+from vst_dicom.ledger.shadows import create_shadow, read_shadow, record_figures
 from vst_dicom.pipeline.process_slide import Choices, process_slide
-from vst_dicom.predict.bundle import load_bundle
+from vst_dicom.pipeline.shadow import SHADOW_FORMS, compare_with_main, read_figures
+from vst_dicom.predict.bundle import load_bundle, read_identity
 from vst_dicom.predict.predictor import Predictor
 from vst_dicom.runtime.delivering import names_of_destinations
 from vst_dicom.runtime.working import work
 from vst_dicom.slide.opening import open_slide
+
+_log = structlog.get_logger(__name__)
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
@@ -58,16 +64,31 @@ class SlideProcessor:
         """
         with self._database.begin() as connection:
             names = list_job_files(connection, job)
+            shadow = read_shadow(connection, job.key)
         attempt.report("open", 0, 1)
         predictor = self._predictor(job.bundle)
         choices = Choices(genes=job.genes, job_key=job.key, predecessor_key=job.predecessor_key or "")
+        if shadow is not None:
+            choices = Choices(forms=SHADOW_FORMS, job_key=job.key, shadow_of=shadow.of_key)
         now = job.started_at or job.created_at
         with open_slide([self._settings.spool / name for name in names]) as slide:
             process_slide(slide, predictor, out, choices=choices, now=now, progress=attempt.report)
+        if shadow is not None:
+            attempt.report("compare", 0, 1)
+            compare_with_main(self._settings.results / shadow.of_key, out, shadow.of_key)
 
     def close(self, job: Job, folder: Path, hashes: Mapping[str, str]) -> Write:
-        """Record the objects of a result and have them delivered; a result that was recorded before is sent again."""
+        """Record the objects of a result, have them delivered, and have the shadows run beside it.
+
+        A result that was recorded before is sent again. That of a shadow goes nowhere.
+        """
+        with self._database.begin() as connection:
+            shadow = read_shadow(connection, job.key)
+        if shadow is not None:
+            figures = read_figures(folder)
+            return lambda connection: record_figures(connection, job.key, figures)
         instances = read_result_instances(folder, hashes)
+        beside = self._shadow_bundles(job)
 
         def write(connection: Connection) -> None:
             ae_title, address = read_sender(connection, job)
@@ -78,8 +99,23 @@ class SlideProcessor:
             if not record_result(connection, job.key, instances):
                 send_again(connection, job.key, now)
             create_deliveries(connection, job.key, destinations, priority=job.priority, now=now)
+            for bundle, sha256 in beside.items():
+                create_shadow(connection, job, bundle, sha256, now)
 
         return write
+
+    def _shadow_bundles(self, job: Job) -> dict[str, str]:
+        """Names and hashes of the bundles to run beside a job; one that cannot be read stops nothing else."""
+        found: dict[str, str] = {}
+        for name in self._settings.predict.shadow:
+            try:
+                sha256 = read_identity(name).sha256
+            except BundleError as error:
+                _log.error("shadow left out", bundle=name, job=job.key, problem=str(error))
+                continue
+            if name != job.bundle:
+                found[name] = sha256
+        return found
 
     def _predictor(self, bundle: str) -> Predictor:
         if self._loaded is None or self._loaded[0] != bundle:

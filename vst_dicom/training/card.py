@@ -1,18 +1,28 @@
 """The card of a bundle: what it is, what it may not be used for, and its held-out figures, for people."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.predict.manifest import Encoder, GeneEntry, HeadForm, Manifest, RidgeForm
-from vst_dicom.training.evaluate import BASELINES, Protocol
+from vst_dicom.training.card_chapter import Chapter
+from vst_dicom.training.evaluate import Protocol
 from vst_dicom.training.evidence import Row
 from vst_dicom.training.fit import RECIPE_NOTE
-from vst_dicom.training.gate import LEAST_DEPTH_ADJUSTED_R, LEAST_GAIN, LEAST_R
+from vst_dicom.training.gate import (
+    CALIBRATED,
+    LEAST_DEPTH_ADJUSTED_R,
+    LEAST_GAIN,
+    LEAST_POSITIVE,
+    LEAST_R,
+    MOST_FALSE,
+)
 from vst_dicom.training.scores import LEAST_UNITS_FOR_INTERVAL
+from vst_dicom.training.yardsticks import BASELINE_NAMES, BASELINES, NUCLEI, NUCLEI_FITTED
 
 
-def write_card(manifest: Manifest, rows: Sequence[Row]) -> str:
+def write_card(manifest: Manifest, rows: Sequence[Row], chapters: Sequence[Chapter] = ()) -> str:
     """Compose the card, Markdown.
 
     Parameters
@@ -21,23 +31,56 @@ def write_card(manifest: Manifest, rows: Sequence[Row]) -> str:
         Of the bundle; its hashes are not used.
     rows
         Held-out figures.
+    chapters
+        What else was measured.
     """
-    sections = (_purpose(manifest), _data(manifest), _model(manifest), _figures(rows), _genes(manifest.genes),
-                _origin(manifest))  # fmt: skip
+    further = (chapter.as_markdown() for chapter in chapters)
+    sections = (_purpose(manifest), _data(manifest), _model(manifest), _figures(rows), *further,
+                _genes(manifest.genes), _origin(manifest))  # fmt: skip
     return "\n\n".join(sections) + "\n"
 
 
-def _purpose(manifest: Manifest) -> str:
+def warns_of_few_patients(manifest: Manifest) -> str:
+    """Say what few patients cannot show; empty where there are enough."""
     n_patients = sum(len(cohort.patients) for cohort in manifest.training.cohorts)
     n_all = n_patients + sum(len(cohort.held_out_patients) for cohort in manifest.training.cohorts)
-    few = (
-        f"\n\n**A demonstration.** The cohort has {_counted(n_all, 'patient')}, and {_counted(n_patients, 'patient')} "
-        f"trained the head. No gene can be called supported from that: {LEAST_UNITS_FOR_INTERVAL} patients are the "
-        "fewest at which an interval over patients says anything. What it shows on a slide of another patient is a "
-        "guess by likeness; the figures on the other patient below say how good a guess."
-        if n_all < LEAST_UNITS_FOR_INTERVAL
-        else ""
+    if n_all >= LEAST_UNITS_FOR_INTERVAL:
+        return ""
+    return (
+        f"The cohort has {counted(n_all, 'patient')}, and {counted(n_patients, 'patient')} trained the head. "
+        f"{_COUNTS[n_all]} nothing general. "
+        f"No gene can be called supported from that: {LEAST_UNITS_FOR_INTERVAL} patients are the fewest at which an "
+        "interval over patients says anything. What it shows on a slide of another patient is a guess by likeness; the "
+        "figures on patients left out as a whole say how good a guess."
     )
+
+
+_COUNTS: Final = {
+    1: "One patient proves",
+    2: "Two patients prove",
+    3: "Three patients prove",
+    4: "Four patients prove",
+    5: "Five patients prove",
+}
+
+
+def limits(manifest: Manifest) -> list[str]:
+    """Say what the bundle must not be used for."""
+    scope = manifest.scope
+    return [
+        "for any decision about a patient, for grading, typing, prognosis, receptor or HER2 status, or choice of "
+        "treatment",
+        "as a replacement of immunohistochemistry, in-situ hybridization or sequencing",
+        f"on other organs, stains, species or preparations than {', '.join(scope.organs)}, {scope.stain}, "
+        f"{scope.species}, {', '.join(scope.specimen)}",
+        "to compare slides with each other: values are relative to the sections that trained the head, and "
+        "differences of stain or scanner between slides move them",
+    ]
+
+
+def _purpose(manifest: Manifest) -> str:
+    warning = warns_of_few_patients(manifest)
+    few = f"\n\n**A demonstration.** {warning}" if warning else ""
     return f"""# {manifest.id} {manifest.version}
 
 {manifest.description}
@@ -47,12 +90,7 @@ def _purpose(manifest: Manifest) -> str:
 It predicts relative mRNA expression from the look of the tissue. It measures nothing, and it knows nothing of DNA.
 
 Not to be used:
-- for any decision about a patient, for grading, typing, prognosis, receptor or HER2 status, or choice of treatment;
-- as a replacement of immunohistochemistry, in-situ hybridization or sequencing;
-- on other organs, stains, species or preparations than {", ".join(manifest.scope.organs)}, {manifest.scope.stain},
-  {manifest.scope.species}, {", ".join(manifest.scope.specimen)};
-- to compare slides with each other: values are relative to the sections that trained the head, and differences of
-  stain or scanner between slides move them."""
+{_bullets(limits(manifest))}"""
 
 
 def _data(manifest: Manifest) -> str:
@@ -75,15 +113,27 @@ def _data(manifest: Manifest) -> str:
 
 
 def _model(manifest: Manifest) -> str:
-    encoder, head = manifest.encoder, manifest.head
-    tile_um = encoder.tile_px * encoder.spacing_um
+    encoder = manifest.encoder
     return f"""## Model
 - Encoder: {encoder.name}, frozen ({encoder.source}). Licence {encoder.license_text}.
-- Input: tiles of {tile_um:g} µm, {encoder.tile_px} px at {encoder.spacing_um:g} µm. {_context(encoder)}
-- {_head(head, len(manifest.genes))}
-- Features and expression were centered within each section before the fit. What is left open by the recipe was chosen
-  by leaving out training sections in turn, never by tested tissue.
-- {RECIPE_NOTE}"""
+{_bullets(context_and_head(manifest))}"""
+
+
+def context_and_head(manifest: Manifest) -> list[str]:
+    """Say what the head reads, what it is, and how it was fitted."""
+    encoder = manifest.encoder
+    tile_um = encoder.tile_px * encoder.spacing_um
+    return [
+        f"Input: tiles of {tile_um:g} µm, {encoder.tile_px} px at {encoder.spacing_um:g} µm. {_context(encoder)}",
+        _head(manifest.head, len(manifest.genes)),
+        "Features and expression were centered within each section before the fit. What is left open by the recipe was "
+        "chosen by leaving out training sections in turn, never by tested tissue.",
+        RECIPE_NOTE,
+    ]
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _context(encoder: Encoder) -> str:
@@ -115,25 +165,19 @@ def _figures(rows: Sequence[Row]) -> str:
         "## Held-out figures",
         "Mean over the whole panel, shown and hidden genes alike, of correlations within a section. Every line was "
         "fitted anew without the tissue that it tests. *Depth-adjusted*: the logarithm of the spot's total counts is "
-        "partialled out of both sides. Baselines, in the order of their columns: "
-        + "; ".join(BASELINES.values())
-        + ".",
+        "partialled out of both sides. *p*: how often the measured map, mirrored and shifted over the predicted one "
+        "on a torus so that both stay as smooth as they are, agrees as well.",
         "",
         table(rows),
+        "",
+        "### Against plain knowledge",
+        "The same tissue predicted by: " + "; ".join(BASELINES.values()) + ". In each cell r, then depth-adjusted r; "
+        f"a star where the model's depth-adjusted r is higher with p ≤ {MOST_FALSE:g}, one-sided, by flipping the "
+        "signs of blocks of 4 × 4 spots.",
+        "",
+        baseline_table(rows),
     ]
-    for row in rows:
-        if row.protocol != Protocol.PATIENT:
-            continue
-        nuclei_r = max(row.nuclei_r, row.nuclei_fitted_r)
-        if nuclei_r >= row.r:
-            head.append(
-                f"\n**On {row.held_out} counting nuclei does better than this: {nuclei_r:.3f} to {row.r:.3f}.**"
-            )
-        if row.depth_adjusted_r < row.r / 2:
-            head.append(
-                f"\nOn {row.held_out} {row.depth_adjusted_r:.3f} of {row.r:.3f} is left when depth of sequencing is "
-                "partialled out: most of the agreement follows how many transcripts a spot yielded."
-            )
+    head.extend(f"\n{remark}" for row in rows for remark in remarks(row))
     head.append(
         "\nSections of one patient are close relatives: figures with a section left out say how well the model "
         "carries on within a patient, not how it does on another."
@@ -141,36 +185,90 @@ def _figures(rows: Sequence[Row]) -> str:
     return "\n".join(head)
 
 
+def remarks(row: Row) -> list[str]:
+    """Say what a reader must not miss about a patient that was left out; Markdown."""
+    if row.protocol not in (Protocol.PATIENT, Protocol.SITE):
+        return []
+    said = []
+    nuclei_r = max(row.baselines[NUCLEI], row.baselines[NUCLEI_FITTED])
+    if nuclei_r >= row.r:
+        said.append(f"**On {row.held_out} counting nuclei does better than this: {nuclei_r:.3f} to {row.r:.3f}.**")
+    if row.depth_adjusted_r < row.r / 2:
+        said.append(
+            f"On {row.held_out} {row.depth_adjusted_r:.3f} of {row.r:.3f} is left when depth of sequencing is "
+            "partialled out: most of the agreement follows how many transcripts a spot yielded."
+        )
+    return said
+
+
+def gate_rules() -> list[str]:
+    """Conditions that a gene must meet to be shown, one sentence each."""
+    return [
+        f"the median held-out r over the units is at least {LEAST_R:.2f}",
+        f"with {LEAST_UNITS_FOR_INTERVAL} patients or more: the 95 % bootstrap interval over patients lies above 0 and "
+        f"r is positive in at least {LEAST_POSITIVE:.0%} of them; with fewer: r is positive in every unit",
+        f"the median depth-adjusted r is at least {LEAST_DEPTH_ADJUSTED_R:.2f}",
+        f"r leads every baseline by at least {LEAST_GAIN:.2f}",
+        f"the false discovery rate over the panel, against maps laid over at random, is at most {MOST_FALSE:.2f}",
+        "r is positive on patients left out as a whole, where there are any",
+    ]
+
+
 def _genes(genes: Sequence[GeneEntry]) -> str:
     shown = [gene for gene in genes if gene.status is not GeneStatus.HIDDEN]
+    supported = sum(gene.status is GeneStatus.SUPPORTED for gene in genes)
+    survivors = ", ".join(gene.symbol for gene in sorted(shown, key=lambda entry: -entry.held_out_r)) or "none"
     head = [
         "## Genes",
-        f"{len(shown)} of {len(genes)} are shown. A gene is exploratory when its mean held-out r is at least "
-        f"{LEAST_R:.2f}, every held-out unit is positive, the depth-adjusted r is at least "
-        f"{LEAST_DEPTH_ADJUSTED_R:.2f}, r beats the better nuclei count by {LEAST_GAIN:.2f}, and r is positive on "
-        "patients left out as a whole. Hidden genes are never written. Genes were selected by the same figures that "
-        "are printed here, so those of shown genes are somewhat too good; the means over the panel above are not "
-        "selected.",
+        f"{len(shown)} of {len(genes)} are shown, {supported} of them supported by patients and "
+        f"{len(shown) - supported} exploratory. Shown, best first: {survivors}.",
         "",
-        "| gene | HGNC | status | held-out r | depth-adjusted | nuclei alone | other patient | reason |",
-        "|---|---|---|---|---|---|---|---|",
+        "A gene is shown when:",
+        *(f"- {rule};" for rule in gate_rules()),
+        "",
+        "Hidden genes are never written. Genes were selected by the same figures that "
+        "are printed here, so those of shown genes are somewhat too good; the means over the panel above are not "
+        "selected. Figures are medians over the units. A gene whose calibration slope (measured on predicted) is not "
+        f"within {CALIBRATED[0]:g} and {CALIBRATED[1]:g} is to be read as ranks. Moran ratio: spatial "
+        "autocorrelation of predicted by measured maps; measured ones carry counting noise, so it is mostly above 1.",
+        "",
+        "| gene | HGNC | status | held-out r | interval | positive | depth-adjusted | Spearman | R² | MAE | slope | q "
+        "| Moran ratio | best baseline | other patient | reason |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     ordered = sorted(genes, key=lambda entry: (entry.status is GeneStatus.HIDDEN, -entry.held_out_r))
     return "\n".join([*head, *(_gene_line(gene) for gene in ordered)])
 
 
 def _gene_line(gene: GeneEntry) -> str:
+    interval = gene.held_out_interval
     cells = (
         gene.symbol,
         gene.hgnc or "–",
         gene.status,
         f"{gene.held_out_r:.2f}",
-        _number(gene.depth_adjusted_r),
-        f"{gene.cell_count_r:.2f}",
-        _number(gene.other_patient_r),
+        "–" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
+        "–" if gene.positive_share is None else f"{gene.positive_share:.0%}",
+        number(gene.depth_adjusted_r),
+        number(gene.spearman),
+        number(gene.r2),
+        number(gene.mae),
+        number(gene.slope) + (" (ranks)" if gene.ranks_only else ""),
+        "–" if gene.q is None else f"{gene.q:.3f}",
+        number(gene.moran_ratio),
+        best_baseline(gene),
+        number(gene.other_patient_r),
         gene.reason,
     )
     return f"| {' | '.join(cells)} |"
+
+
+def best_baseline(gene: GeneEntry) -> str:
+    """Name and correlation of the baseline that comes closest."""
+    if not gene.baselines:
+        return f"{BASELINE_NAMES[NUCLEI]} {gene.cell_count_r:.2f}"
+    name = max(gene.baselines, key=lambda baseline: gene.baselines[baseline])
+    return f"{BASELINE_NAMES.get(name, name)} {gene.baselines[name]:.2f}"
 
 
 def _origin(manifest: Manifest) -> str:
@@ -184,21 +282,50 @@ def _origin(manifest: Manifest) -> str:
 def table(rows: Sequence[Row]) -> str:
     """Set the rows as a Markdown table."""
     lines = [
-        "| held out | trained on | spots | r | depth-adjusted r | Spearman | R² (median gene) "
-        "| nuclei | nuclei, fitted | stain, fitted | total counts, fitted |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| held out | trained on | spots | r | p | depth-adjusted r | p | Spearman | R² (median gene) |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        figures = (row.depth_adjusted_r, row.rank_r, row.r2, row.nuclei_r, row.nuclei_fitted_r, row.stain_r,
-                   row.total_counts_r)  # fmt: skip
-        cells = (row.held_out, row.trained_on, str(row.n_spots), f"**{row.r:.3f}**", *(f"{f:.3f}" for f in figures))
+        cells = (row.held_out, row.trained_on, str(row.n_spots), _with_interval(row), p_value(row.p),
+                 f"{row.depth_adjusted_r:.3f}", p_value(row.depth_adjusted_p), f"{row.rank_r:.3f}",
+                 f"{row.r2:.3f}")  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
+def baseline_table(rows: Sequence[Row]) -> str:
+    """Set the baselines of the rows as a Markdown table."""
+    names = list(rows[0].baselines)
+    lines = [
+        f"| held out | trained on | model | {' | '.join(BASELINE_NAMES[name] for name in names)} |",
+        "|---|---|---|" + "---|" * len(names),
+    ]
+    for row in rows:
+        figures = [
+            f"{row.baselines[name]:.3f}, {row.depth_adjusted_baselines[name]:.3f}"
+            + (" \\*" if row.lead_p[name] <= MOST_FALSE else "")
+            for name in names
+        ]
+        model = f"**{row.r:.3f}, {row.depth_adjusted_r:.3f}**"
+        lines.append(f"| {' | '.join((row.held_out, row.trained_on, model, *figures))} |")
+    return "\n".join(lines)
+
+
+def _with_interval(row: Row) -> str:
+    interval = "" if row.interval is None else f" ({row.interval[0]:.3f} to {row.interval[1]:.3f})"
+    return f"**{row.r:.3f}**{interval}"
+
+
+def p_value(p: float | None) -> str:
+    """Three digits; a dash for none."""
+    return "–" if p is None else f"{p:.3f}"
+
+
+def number(value: float | None) -> str:
+    """Two digits; a dash for none."""
     return "–" if value is None else f"{value:.2f}"
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Say how many, such as ``1 patient`` and ``2 patients``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

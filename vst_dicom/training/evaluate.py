@@ -5,37 +5,20 @@ Correlations are taken within a section and then averaged, so that differences b
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import InputError
 from vst_dicom.predict.head import Head
-from vst_dicom.training.baselines import regress
 from vst_dicom.training.features import SectionSpots
+from vst_dicom.training.figures import N_DRAWS, Figures, average, measure
 from vst_dicom.training.fit import Choice, Recipe, fit_head
-from vst_dicom.training.scores import (
-    FloatArray,
-    depth_adjusted_pearson,
-    explained_variance,
-    pearson,
-    spearman,
-)
-
-NUCLEI: Final = "nuclei"
-NUCLEI_FITTED: Final = "nuclei_fitted"
-STAIN: Final = "stain"
-TOTAL_COUNTS: Final = "total_counts"
-BASELINES: Final = {
-    NUCLEI: "the number of nuclei as it is, the same for every gene",
-    NUCLEI_FITTED: "a regression on the number of nuclei",
-    STAIN: "a regression on mean hematoxylin and eosin",
-    TOTAL_COUNTS: "a regression on the total counts of the spot, which are not known on a new slide",
-}
-"""What each baseline does; regressions are linear, one per gene, fitted on the training spots of the fold."""
+from vst_dicom.training.scores import depth_adjusted_pearson, pearson
+from vst_dicom.training.yardsticks import predict_baselines
 
 
 class Protocol(StrEnum):
@@ -50,6 +33,9 @@ class Protocol(StrEnum):
     PATIENT = "patient"
     """All sections of a patient; the other patients train."""
 
+    SITE = "site"
+    """All sections of a site; patients that were never seen there train. Where a site has several patients."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fold:
@@ -60,11 +46,13 @@ class Fold:
     protocol
         What is kept apart.
     unit
-        Its name: a section or a patient.
+        Its name: a section, a patient or a site.
     patient
-        Whose tissue is tested.
+        Whose tissue is tested; several, separated by commas, for a site.
     train, test
         Section ids.
+    patients
+        Patient of each tested section; empty where all are of `patient`.
     """
 
     protocol: Protocol
@@ -72,11 +60,16 @@ class Fold:
     patient: str
     train: tuple[str, ...]
     test: tuple[str, ...]
+    patients: tuple[str, ...] = ()
+
+    def patient_of(self, section_id: str) -> str:
+        """Patient of a tested section."""
+        return self.patients[self.test.index(section_id)] if self.patients else self.patient
 
 
 @dataclass(frozen=True, eq=False)
 class FoldScore:
-    """Figures of a fold; arrays have shape ``(n_genes,)`` and are means over its tested sections.
+    """Held-out predictions of a fold and what they are worth.
 
     Parameters
     ----------
@@ -84,20 +77,24 @@ class FoldScore:
         What was done.
     n_spots
         Tested spots.
-    r, depth_adjusted_r, rank_r, r2
-        Pearson, the same with log total counts partialled out, Spearman, explained variance.
-    baselines
-        Pearson of each baseline.
+    sections
+        Figures by tested section.
+    predicted, spread
+        Held-out predictions by section, and the standard deviation over the members of the head, each of shape
+        ``(n_spots, n_genes)``, rows in the order of the section's spots.
     """
 
     fold: Fold
     choice: Choice
     n_spots: int
-    r: FloatArray
-    depth_adjusted_r: FloatArray
-    rank_r: FloatArray
-    r2: FloatArray
-    baselines: dict[str, FloatArray]
+    sections: dict[str, Figures]
+    predicted: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    spread: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @cached_property
+    def figures(self) -> Figures:
+        """Mean over the tested sections."""
+        return average(list(self.sections.values()))
 
 
 def make_folds(sections: Sequence[SectionSpots]) -> list[Fold]:
@@ -118,11 +115,32 @@ def make_folds(sections: Sequence[SectionSpots]) -> list[Fold]:
             tested = tuple(s.section_id for s in sections if s.patient == patient)
             train = tuple(s.section_id for s in sections if s.patient != patient)
             folds.append(Fold(Protocol.PATIENT, patient, patient, train, tested))
-    return folds
+    return folds + _site_folds(sections)
+
+
+def _site_folds(sections: Sequence[SectionSpots]) -> list[Fold]:
+    """Leave out each site where there are several; none where that is the same as leaving out each patient."""
+    folds = []
+    sites = list(dict.fromkeys(section.site for section in sections))
+    for site in sites:
+        tested = [s for s in sections if s.site == site]
+        patients = tuple(section.patient for section in tested)
+        train = tuple(s.section_id for s in sections if s.site != site and s.patient not in patients)
+        if train:
+            names = ", ".join(dict.fromkeys(patients))
+            test = tuple(section.section_id for section in tested)
+            folds.append(Fold(Protocol.SITE, site, names, train, test, patients))
+    same = all(len(set(fold.patients)) == 1 for fold in folds)
+    return [] if len(folds) < len(sites) or same else folds
 
 
 def evaluate(
-    sections: Sequence[SectionSpots], recipe: Recipe, progress: Callable[[int, int], None] | None = None
+    sections: Sequence[SectionSpots],
+    recipe: Recipe,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
 ) -> list[FoldScore]:
     """Fit and score every fold.
 
@@ -134,6 +152,10 @@ def evaluate(
         How to fit.
     progress
         Called with folds done and folds in all.
+    seed
+        Of the members' draws and the null.
+    n_draws
+        Maps of the null per section.
 
     Raises
     ------
@@ -146,34 +168,28 @@ def evaluate(
     by_id = {section.section_id: section for section in sections}
     scores = []
     for done, fold in enumerate(folds, start=1):
-        scores.append(_score(fold, [by_id[name] for name in fold.train], [by_id[name] for name in fold.test], recipe))
+        train, test = [by_id[name] for name in fold.train], [by_id[name] for name in fold.test]
+        draws = 0 if fold.protocol is Protocol.SECTION_ALL_PATIENTS else n_draws
+        scores.append(_score(fold, train, test, recipe, seed, draws))
         if progress is not None:
             progress(done, len(folds))
     return scores
 
 
-def _score(fold: Fold, train: list[SectionSpots], test: list[SectionSpots], recipe: Recipe) -> FoldScore:
-    head, choice = fit_head(train, recipe)
-    per_section = [score_section(section, head.apply(section.features)) for section in test]
-    baselines = {
-        name: np.mean([pearson(_baseline(name, train, section), section.expression) for section in test], axis=0)
-        for name in BASELINES
+def _score(
+    fold: Fold, train: list[SectionSpots], test: list[SectionSpots], recipe: Recipe, seed: int, n_draws: int
+) -> FoldScore:
+    head, choice = fit_head(train, recipe, seed)
+    predicted = {section.section_id: head.apply(section.features) for section in test}
+    spread = {section.section_id: head.spread(section.features) for section in test}
+    figures = {
+        section.section_id: measure(
+            section, predicted[section.section_id], predict_baselines(train, section), n_draws, seed
+        )
+        for section in test
     }
-    r, depth_adjusted_r, rank_r, r2 = (np.mean(values, axis=0) for values in zip(*per_section, strict=True))
     n_spots = sum(len(section.expression) for section in test)
-    return FoldScore(fold, choice, n_spots, r, depth_adjusted_r, rank_r, r2, baselines)
-
-
-def score_section(
-    section: SectionSpots, predicted: NDArray[np.floating]
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Pearson, depth-adjusted Pearson, Spearman and R² of predictions for a section, each of shape ``(n_genes,)``."""
-    return (
-        pearson(predicted, section.expression),
-        depth_adjusted_pearson(predicted, section.expression, section.total_counts),
-        spearman(predicted, section.expression),
-        explained_variance(predicted, section.expression),
-    )
+    return FoldScore(fold, choice, n_spots, figures, predicted, spread)
 
 
 def score_head(head: Head, sections: Sequence[SectionSpots]) -> list[tuple[str, float, float]]:
@@ -183,29 +199,9 @@ def score_head(head: Head, sections: Sequence[SectionSpots]) -> list[tuple[str, 
     """
     scored = []
     for section in sections:
-        r, depth_adjusted_r, _, _ = score_section(section, head.apply(section.features))
-        scored.append((section.section_id, float(r.mean()), float(depth_adjusted_r.mean())))
+        predicted = head.apply(section.features)
+        adjusted = depth_adjusted_pearson(predicted, section.expression, section.total_counts)
+        scored.append(
+            (section.section_id, float(pearson(predicted, section.expression).mean()), float(adjusted.mean()))
+        )
     return scored
-
-
-def _baseline(name: str, train: Sequence[SectionSpots], section: SectionSpots) -> FloatArray:
-    """Predict a section by a baseline, shape ``(n_spots, n_genes)``; training is centered as for the head."""
-    if name == NUCLEI:
-        return np.broadcast_to(section.plain[:, :1], section.expression.shape)
-    known = np.concatenate([_centered(_known(other, name)) for other in train])
-    expression = np.concatenate([_centered(other.expression) for other in train])
-    return regress(known, expression, _known(section, name))
-
-
-def _known(section: SectionSpots, baseline: str) -> FloatArray:
-    """Take what a regression may know of each spot, shape ``(n_spots, k)``."""
-    if baseline == NUCLEI_FITTED:
-        return section.plain[:, :1]
-    if baseline == STAIN:
-        return section.plain[:, 1:]
-    return np.log(section.total_counts)[:, None]
-
-
-def _centered(values: NDArray[np.floating]) -> FloatArray:
-    centered: FloatArray = values - values.mean(axis=0, dtype=np.float64)
-    return centered

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,37 +16,44 @@ from vst_dicom.domain.expression import Gene
 from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY
 from vst_dicom.files import refuse_existing, whole_folder
+from vst_dicom.maps.signatures import read_signatures
 from vst_dicom.predict.bundle import MANIFEST_FILE, load_bundle
 from vst_dicom.predict.engine import TorchEngine
 from vst_dicom.predict.head import Head
 from vst_dicom.predict.manifest import (
     CARD_FILE,
+    CARD_PAGE_FILE,
     ENCODER_FILE,
     EVIDENCE_FILE,
     HEAD_FILE,
-    GeneEntry,
     Manifest,
     Provenance,
     ReferenceEmbedding,
     Scope,
     Target,
     Training,
-    TrainingCohort,
 )
 from vst_dicom.predict.reference import reference_tile, tile_sha256
 from vst_dicom.training.card import write_card
+from vst_dicom.training.card_page import Evidence, write_page
 from vst_dicom.training.cohort import Cohort
+from vst_dicom.training.entries import gene_entries, training_cohort
 from vst_dicom.training.evaluate import FoldScore
 from vst_dicom.training.evidence import as_json, summarize
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Recipe, fit_head, form_of
-from vst_dicom.training.gate import GeneEvidence, judge
+from vst_dicom.training.gate import judge
+from vst_dicom.training.signatures import describe_signatures, judge_signatures
 from vst_dicom.training.weights import EncoderWeights
 
 _PROTOCOL = (
     "each section of a patient left out with the patient's other sections training; each patient left out with the "
     "other patients training; Pearson correlation within a section, averaged over sections"
 )
+
+
+_NOT_YET = "0" * 64
+"""Stands for the hash of a file that tells of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ def build_bundle(
     head, choice = fit_head(train, recipe, seed)
     verdicts = judge(scores, cohort.fitted_patients, seed)
     rows = summarize(scores)
+    genes = gene_entries(panel, verdicts, train)
     tile = reference_tile(weights.spec.tile_px)
     reference = engine.embed([TileBatch(np.zeros(1, dtype=np.int64), tile[np.newaxis])], 1)[0]
 
@@ -142,7 +150,7 @@ def build_bundle(
         id=name.bundle_id,
         version=name.version,
         description=name.description or _describe(weights, cohort, train),
-        files=dict.fromkeys((*contents, CARD_FILE), "0" * 64),
+        files={**_hashes(contents), CARD_FILE: _NOT_YET, CARD_PAGE_FILE: _NOT_YET},
         intended_use=RESEARCH_USE_ONLY,
         encoder=weights.spec,
         reference_embedding=ReferenceEmbedding(tile_sha256=tile_sha256(tile), cos_min=0.999),
@@ -154,14 +162,16 @@ def build_bundle(
             spot_um=cohort.spot_um,
             normalisation="natural logarithm of 1 plus counts per 10,000 counts of the spot, all genes counted",
         ),
-        genes=_gene_entries(panel, verdicts, train),
-        training=Training(cohorts=(_training_cohort(cohort, train),), protocol=_PROTOCOL, panel=panel_text, seed=seed),
+        genes=genes,
+        signatures=judge_signatures(read_signatures(), genes, scores, sections, cohort.fitted_patients, seed),
+        training=Training(cohorts=(training_cohort(cohort, train),), protocol=_PROTOCOL, panel=panel_text, seed=seed),
         scope=Scope(organs=(cohort.organ,), stain=cohort.stain, species=cohort.species, specimen=(cohort.specimen,)),
         provenance=Provenance(code_version=__version__, command=command, data_sha256=data_sha256, built=built),
     )
-    contents[CARD_FILE] = write_card(manifest, rows).encode()
-    hashes = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
-    manifest = manifest.model_copy(update={"files": hashes})
+    chapters = (describe_signatures(manifest.signatures),)
+    contents[CARD_FILE] = write_card(manifest, rows, chapters).encode()
+    contents[CARD_PAGE_FILE] = write_page(manifest, Evidence(sections, scores, verdicts, rows, chapters)).encode()
+    manifest = manifest.model_copy(update={"files": _hashes(contents)})
     with whole_folder(out) as folder:
         for file, content in contents.items():
             (folder / file).write_bytes(content)
@@ -177,43 +187,8 @@ def _describe(weights: EncoderWeights, cohort: Cohort, train: Sequence[SectionSp
     return f"{weights.spec.name}, frozen, with PCA and ridge; fitted on {counts}, {cohort.name}"[:200]
 
 
-def _training_cohort(cohort: Cohort, train: Sequence[SectionSpots]) -> TrainingCohort:
-    return TrainingCohort(
-        name=cohort.name,
-        doi=cohort.doi,
-        license=cohort.license,
-        source=cohort.source,
-        patients=cohort.fitted_patients,
-        sections=tuple(section.section_id for section in train),
-        held_out_patients=tuple(p for p in cohort.patients if p not in cohort.fitted_patients),
-        n_spots=sum(len(section.expression) for section in train),
-    )
-
-
-def _gene_entries(
-    panel: Sequence[Gene], verdicts: Sequence[GeneEvidence], train: Sequence[SectionSpots]
-) -> tuple[GeneEntry, ...]:
-    expression = np.concatenate([section.expression for section in train]).astype(np.float64)
-    return tuple(
-        GeneEntry(
-            symbol=gene.symbol,
-            hgnc=gene.hgnc_id,
-            mean=round(float(mean), 4),
-            sd=round(float(sd), 4),
-            status=verdict.status,
-            reason=verdict.reason,
-            held_out_r=round(verdict.r, 4),
-            held_out_interval=verdict.interval,
-            held_out_unit=verdict.unit,
-            n_held_out=verdict.n_units,
-            depth_adjusted_r=round(verdict.depth_adjusted_r, 4),
-            cell_count_r=round(verdict.nuclei_r, 4),
-            other_patient_r=None if verdict.other_patient_r is None else round(verdict.other_patient_r, 4),
-        )
-        for gene, verdict, mean, sd in zip(
-            panel, verdicts, expression.mean(axis=0), expression.std(axis=0), strict=True
-        )
-    )
+def _hashes(contents: Mapping[str, bytes]) -> dict[str, str]:
+    return {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
 
 
 def _head_tensors(head: Head, reference: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
