@@ -97,7 +97,7 @@ def _own(spec: Encoder, tensors: Mapping[str, Tensor], advice: str) -> tuple[nn.
         )
         raise BundleError(msg)
     form = parse_form(spec)
-    if spec.pooling == "network" or spec.pooling == "stages":
+    if spec.pooling == "network" or spec.pooling == "stages":  # noqa: PLR1714 - mypy narrows only so
         msg = f"encoder {spec.name!r}: a vision transformer needs pooling class, class+mean or mean; {advice}"
         raise BundleError(msg)
     try:
