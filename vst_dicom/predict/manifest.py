@@ -82,8 +82,9 @@ class Encoder(_Part):
     """Name of the network in that library."""
     arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """What the network is built with; never a path and never an address."""
-    pooling: Literal["network", "class", "class+mean", "mean"] = "network"
-    """How tokens become one vector: by the network itself, the class token, it beside the mean patch, the mean."""
+    pooling: Literal["network", "class", "class+mean", "mean", "stages"] = "network"
+    """How tokens become one vector: by the network itself, the class token, it beside the mean patch, the mean; for a
+    convolutional network, the means of all its stages beside each other."""
     terms: tuple[EncoderTerm, ...] = ()
     """What the licence asks."""
 
