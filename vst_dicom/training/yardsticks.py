@@ -89,11 +89,12 @@ def _classify(train: Sequence[SectionSpots], members: FloatArray, section: Secti
         weights = features.T @ _solve(features @ features.T, penalty, members - shares)
     else:
         weights = _solve(features.T @ features, penalty, features.T @ (members - shares))
-    fits: FloatArray = own @ weights + shares
+    fits: FloatArray = np.asarray(own @ weights + shares, dtype=np.float64)
     return fits
 
 
 def _solve(products: FloatArray, penalty: float, wanted: FloatArray) -> FloatArray:
+    """Ridge regression from sums of products."""
     weights: FloatArray = np.linalg.solve(products + penalty * np.eye(len(products)), wanted)
     return weights
 
