@@ -168,7 +168,7 @@ def build_bundle(
         intended_use=RESEARCH_USE_ONLY,
         encoder=weights.spec,
         reference_embedding=ReferenceEmbedding(tile_sha256=tile_sha256(tile), cos_min=0.999),
-        head=form_of(head, choice),
+        head=form_of(head, choice, recipe),
         target=Target(
             quantity="relative mRNA expression",
             unit="ln(1+CP10k)",
