@@ -19,12 +19,6 @@ def chapters_of(manifest: Manifest) -> list[Chapter]:
 
 
 def _uncertainty(manifest: Manifest, part: Uncertainty) -> Chapter:
-    lines = [
-        (f"{part.unit} {name}", "left out of the calibration", f"{share:.1%}") for name, share in part.by_unit.items()
-    ]
-    lines += [
-        (f"patient {name}", "left out as a whole", f"{share:.1%}") for name, share in part.other_patients.items()
-    ]  # fmt: skip
     low, high = COVERAGE_GOAL
     measured = [gene.interval_coverage for gene in manifest.genes if gene.interval_coverage is not None]
     within = sum(low <= share <= high for share in measured)
@@ -34,10 +28,9 @@ def _uncertainty(manifest: Manifest, part: Uncertainty) -> Chapter:
     promise = (
         f"Whatever the method, {part.n_units} patients cannot promise a new one more than {part.most_promised:.0%}."
         if part.unit == "patient"
-        else "The units were sections of few patients: nothing is promised for a new patient."
+        else "The units were sections of one patient: nothing is promised for another."
     )
-    shares = {**{f"{part.unit} {name}": share for name, share in part.by_unit.items()},
-              **{f"patient {name}, as a whole": share for name, share in part.other_patients.items()}}  # fmt: skip
+    shares = {f"{part.unit} {name}": share for name, share in part.by_unit.items()}
     return Chapter(
         "Intervals",
         (
@@ -47,8 +40,8 @@ def _uncertainty(manifest: Manifest, part: Uncertainty) -> Chapter:
             f"{of_genes}",
             promise,
         ),
-        ("tissue", "how it was kept apart", "measured values within the interval"),
-        tuple(lines),
+        (f"{part.unit} left out", "measured values within the interval"),
+        tuple((name, f"{share:.1%}") for name, share in part.by_unit.items()),
         draw_shares(shares, part.coverage, COVERAGE_GOAL, "measured values within the interval"),
         "Coverage of each held-out piece of tissue. Line: what is asked for. Band: what is good enough.",
     )

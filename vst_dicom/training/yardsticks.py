@@ -21,7 +21,7 @@ BASELINES: Final = {
     NUCLEI: "the number of nuclei as it is, the same for every gene",
     NUCLEI_FITTED: "a regression on the number of nuclei",
     STAIN: "a regression on mean hematoxylin and eosin",
-    TISSUE_CLASS: "the mean of the spot's tissue class; classes of training spots come from their marker genes, those of "
+    TISSUE_CLASS: "the mean of the spot's tissue class; classes of training spots come from marker genes, those of "
     "tested ones are read from the image by a linear classifier fitted on the training spots",
     POSITION: "a regression on the position in the section (x, y, their squares and product, from edge to edge)",
     TOTAL_COUNTS: "a regression on the total counts of the spot, which are not known on a new slide",
@@ -86,11 +86,10 @@ def _classify(train: Sequence[SectionSpots], members: FloatArray, section: Secti
     own = _centered(section.features)
     penalty = (features * features).sum() / min(features.shape)
     if len(features) <= features.shape[1]:
-        weights = features.T @ _solve(features @ features.T, penalty, members - shares)
-    else:
-        weights = _solve(features.T @ features, penalty, features.T @ (members - shares))
-    fits: FloatArray = np.asarray(own @ weights + shares, dtype=np.float64)
-    return fits
+        weights = _solve(features @ features.T, penalty, members - shares)
+        return np.asarray(own @ (features.T @ weights) + shares, dtype=np.float64)
+    weights = _solve(features.T @ features, penalty, features.T @ (members - shares))
+    return np.asarray(own @ weights + shares, dtype=np.float64)
 
 
 def _solve(products: FloatArray, penalty: float, wanted: FloatArray) -> FloatArray:
