@@ -181,7 +181,7 @@ def test_the_page_is_whole_and_loads_nothing_from_elsewhere(trained: TrainedBund
 def test_every_picture_of_the_page_is_whole_and_says_what_it_shows(trained: TrainedBundle) -> None:
     pictures = ReadPage(load_bundle(trained.folder).card_page).pictures
 
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     for alternative, picture in pictures:
         assert alternative
         assert ElementTree.fromstring(picture).tag.endswith("svg")  # noqa: S314

@@ -94,8 +94,7 @@ def _classify(train: Sequence[SectionSpots], members: FloatArray, section: Secti
 
 def _solve(products: FloatArray, penalty: float, wanted: FloatArray) -> FloatArray:
     """Ridge regression from sums of products."""
-    weights: FloatArray = np.linalg.solve(products + penalty * np.eye(len(products)), wanted)
-    return weights
+    return np.asarray(np.linalg.solve(products + penalty * np.eye(len(products)), wanted), dtype=np.float64)
 
 
 def position(centers_px: FloatArray) -> FloatArray:
