@@ -123,6 +123,16 @@ def test_a_gene_without_signal_is_hidden_and_one_with_signal_is_not(trained: Tra
     assert [gene.status for gene in load_bundle(trained.folder).genes] == ["exploratory", "hidden"]
 
 
+def test_every_signature_says_how_many_of_its_genes_are_usable(trained: TrainedBundle) -> None:
+    signatures = {one.signature_id: one for one in load_bundle(trained.folder).signatures}
+
+    assert len(signatures) == 20
+    assert not any(one.shown for one in signatures.values())
+    assert signatures["her2-group"].reason == "Hidden: 1 of 2 genes usable, all are needed."
+    assert signatures["pam50"].reason == "Hidden: 1 of 50 genes usable; it is a set of genes without a score."
+    assert signatures["t-cell-inflamed"].reason == "Hidden: 0 of 18 genes usable, fewer than half."
+
+
 def test_the_card_says_what_it_must(trained: TrainedBundle) -> None:
     card = load_bundle(trained.folder).card
 
@@ -140,6 +150,9 @@ def test_the_card_says_what_it_must(trained: TrainedBundle) -> None:
         "1 of 2 are shown, 0 of them supported by patients and 1 exploratory. Shown, best first: ERBB2.",
         "| ERBB2 | HGNC:3430 | exploratory |",
         "| IGKC | – | hidden |",
+        "## Signatures",
+        "0 of 20 published signatures are shown.",
+        "| HER2 group | 1 of 2 | mean z | hidden | – | – | Hidden: 1 of 2 genes usable, all are needed. |",
     ):
         assert words in card
 

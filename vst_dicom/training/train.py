@@ -16,6 +16,7 @@ from vst_dicom.domain.expression import Gene
 from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY
 from vst_dicom.files import refuse_existing, whole_folder
+from vst_dicom.maps.signatures import read_signatures
 from vst_dicom.predict.bundle import MANIFEST_FILE, load_bundle
 from vst_dicom.predict.engine import TorchEngine
 from vst_dicom.predict.head import Head
@@ -46,6 +47,7 @@ from vst_dicom.training.evidence import as_json, summarize
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Recipe, fit_head, form_of
 from vst_dicom.training.gate import judge
+from vst_dicom.training.signatures import describe_signatures, judge_signatures
 from vst_dicom.training.weights import EncoderWeights
 
 _PROTOCOL = (
@@ -141,6 +143,8 @@ def build_bundle(
     head, choice = fit_head(train, recipe, seed)
     verdicts = judge(scores, cohort.fitted_patients, seed)
     rows = summarize(scores)
+    calibration = calibrate_folds(scores, sections)
+    genes = gene_entries(panel, verdicts, train, None if calibration is None else calibration.covered_by_gene)
     tile = reference_tile(weights.spec.tile_px)
     reference = engine.embed([TileBatch(np.zeros(1, dtype=np.int64), tile[np.newaxis])], 1)[0]
 
@@ -150,7 +154,6 @@ def build_bundle(
         EVIDENCE_FILE: _json_bytes(as_json([gene.symbol for gene in panel], scores, verdicts, rows)),
     }
     distribution, familiarity = describe_distribution(tiles, cohort.fitted_patients) if tiles else (None, None)
-    calibration = calibrate_folds(scores, sections)
     trust = Trust(familiarity, None if calibration is None else calibration.intervals)
     if trust.tensors():
         contents[TRUST_FILE] = safetensors.numpy.save(trust.tensors())
@@ -171,15 +174,17 @@ def build_bundle(
             spot_um=cohort.spot_um,
             normalisation="natural logarithm of 1 plus counts per 10,000 counts of the spot, all genes counted",
         ),
-        genes=gene_entries(panel, verdicts, train, None if calibration is None else calibration.covered_by_gene),
+        genes=genes,
+        signatures=judge_signatures(read_signatures(), genes, scores, sections, cohort.fitted_patients, seed),
         uncertainty=None if calibration is None else calibration.summary,
         distribution=distribution,
         training=Training(cohorts=(training_cohort(cohort, train),), protocol=_PROTOCOL, panel=panel_text, seed=seed),
         scope=Scope(organs=(cohort.organ,), stain=cohort.stain, species=cohort.species, specimen=(cohort.specimen,)),
         provenance=Provenance(code_version=__version__, command=command, data_sha256=data_sha256, built=built),
     )
-    contents[CARD_FILE] = write_card(manifest, rows).encode()
-    contents[CARD_PAGE_FILE] = write_page(manifest, Evidence(sections, scores, verdicts, rows)).encode()
+    chapters = (describe_signatures(manifest.signatures),)
+    contents[CARD_FILE] = write_card(manifest, rows, chapters).encode()
+    contents[CARD_PAGE_FILE] = write_page(manifest, Evidence(sections, scores, verdicts, rows, chapters)).encode()
     manifest = manifest.model_copy(update={"files": _hashes(contents)})
     with whole_folder(out) as folder:
         for file, content in contents.items():
