@@ -78,3 +78,12 @@ def test_a_result_without_regions_still_shows_tissue(written, make_result):
     dataset = pydicom.dcmread(written(make_result(with_regions=False)))
 
     assert len(dataset.SegmentSequence) == dataset.NumberOfFrames == 1
+
+
+def test_masked_tissue_is_tissue_and_no_region(written, make_result):
+    masked = np.array([[0, 1], [4, 5]], dtype=np.int32)
+    frames = pydicom.dcmread(written(dataclasses.replace(make_result(), masked_cells=masked))).pixel_array
+
+    assert frames[0, 0, 1] == frames[0, 4, 5] == 1
+    assert frames[0].sum() == make_result().grid.mask.sum() + 2
+    assert not frames[1:, 0, 1].any()

@@ -99,7 +99,9 @@ def segment_masks(result: SlideResult) -> NDArray[np.bool_]:
     for column, (_, regions) in enumerate(by_gene, start=1):
         for region in regions:
             inside[region.tiles, column] = True
-    return result.grid.place(inside, fill=False)
+    masks = result.grid.place(inside, fill=False)
+    masks[0, result.masked_cells[:, 0], result.masked_cells[:, 1]] = True
+    return masks
 
 
 def _tissue_segment(source: SourceSlide, result: SlideResult) -> Dataset:

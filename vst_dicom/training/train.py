@@ -48,6 +48,7 @@ from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Recipe, fit_head, form_of
 from vst_dicom.training.gate import judge
 from vst_dicom.training.signatures import describe_signatures, judge_signatures
+from vst_dicom.training.trust_chapter import trust_chapters
 from vst_dicom.training.weights import EncoderWeights
 
 _PROTOCOL = (
@@ -182,7 +183,7 @@ def build_bundle(
         scope=Scope(organs=(cohort.organ,), stain=cohort.stain, species=cohort.species, specimen=(cohort.specimen,)),
         provenance=Provenance(code_version=__version__, command=command, data_sha256=data_sha256, built=built),
     )
-    chapters = (describe_signatures(manifest.signatures),)
+    chapters = (*trust_chapters(manifest), describe_signatures(manifest.signatures))
     contents[CARD_FILE] = write_card(manifest, rows, chapters).encode()
     contents[CARD_PAGE_FILE] = write_page(manifest, Evidence(sections, scores, verdicts, rows, chapters)).encode()
     manifest = manifest.model_copy(update={"files": _hashes(contents)})
