@@ -49,6 +49,7 @@ from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Recipe, fit_head, form_of
 from vst_dicom.training.gate import judge
 from vst_dicom.training.signatures import describe_signatures, judge_signatures
+from vst_dicom.training.trust_chapter import trust_chapters
 from vst_dicom.training.weights import EncoderWeights
 
 _PROTOCOL = (
