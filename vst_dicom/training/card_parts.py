@@ -38,6 +38,8 @@ def _uncertainty(manifest: Manifest, part: Uncertainty) -> Chapter:
             f"{part.quantile:.2f} standard deviations of the tile to either side. It was calibrated on held-out "
             f"{part.unit}s and measured on {part.unit}s left out of that too: {part.held_out_coverage:.1%} on average."
             f"{of_genes}",
+            f"Residuals are absolute and every {part.unit} weighs the same, so what a {part.unit} is off as a whole "
+            "widens the intervals.",
             promise,
         ),
         (f"{part.unit} left out", "measured values within the interval"),
@@ -56,7 +58,8 @@ def _distribution(part: Distribution) -> Chapter:
             f"{part.percentile:g}th percentile of held-out tiles, of the {part.unit} where it is highest, tiles in "
             "changed stain, scale and focus included. Tiles beyond it are masked; a slide with more than "
             f"{part.refuse_share:.0%} of its tissue masked is refused.",
-            "The table says how much tissue of each unit, as it is, would be masked if that unit had never been seen.",
+            "The table says how much tissue of each unit, as it is, would be masked if that unit had never been seen. "
+            "A familiar look is no proof that a prediction is right.",
         ),
         (f"{part.unit} left out", "tiles masked"),
         tuple((name, f"{share:.1%}") for name, share in part.held_out_unfamiliar.items()),
