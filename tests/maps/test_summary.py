@@ -10,14 +10,14 @@ from vst_dicom.maps.hotspots import find_hotspots
 from vst_dicom.maps.summary import RunFacts, summarize
 
 
-def make_summary() -> dict:
+def make_summary(**trust: object) -> dict:
     grid = full_grid(20, 20)
     values = np.zeros((1, 20, 20))
     values[0, 5:10, 5:9] = 3
     expression = table_of(values, "ERBB2")
     search = find_hotspots(expression, grid, np.ones(400, np.bool_), PixelSpacing.from_um(1.0), None)
     result = SlideResult(
-        "k", CREATED, grid, good_quality(400), expression, search.hotspots, BUNDLE, {"a": "b"}, ("mind this",)
+        "k", CREATED, grid, good_quality(400), expression, search.hotspots, BUNDLE, {"a": "b"}, ("mind this",), **trust
     )
     facts = RunFacts({"series": "1"}, "cpu", "torch", {"predict": 2.0, "nothing": 0.0}, {"vst_dicom": "0"}, ["b", "a"])
     return summarize(result, [*expression.genes, make_gene("GATA3", GeneStatus.HIDDEN)], facts)
@@ -65,3 +65,28 @@ def test_a_hotspot_states_what_it_is_compared_with_and_what_it_is_not() -> None:
     assert hotspot["gi_star"] > hotspot["gi_star_threshold"]
     assert "not measured, not a mutation" in summary["hotspots_note"]
     assert summary["tissue_classes"] is None
+
+
+def test_trust_is_counted_and_stated_by_gene() -> None:
+    half_width = np.linspace(0, 1, 400, dtype=np.float32)[:, None]
+    trust = {
+        "half_width": half_width,
+        "distance": np.full(400, 0.25, np.float32),
+        "masked_cells": np.zeros((7, 2), np.int32),
+        "interval_note": "nominal",
+    }
+
+    summary = make_summary(**trust)
+
+    assert (summary["tiles"]["n_masked"], summary["tiles"]["median_distance"]) == (7, 0.25)
+    assert summary["intervals"] == "nominal"
+    assert summary["genes"][0]["interval_half_width"] == 0.5
+    assert summary["genes"][1]["interval_half_width"] is None
+
+
+def test_a_bundle_without_trust_states_none() -> None:
+    summary = make_summary()
+
+    assert (summary["tiles"]["n_masked"], summary["tiles"]["median_distance"]) == (0, None)
+    assert summary["intervals"] is None
+    assert summary["genes"][0]["interval_half_width"] is None
