@@ -119,15 +119,23 @@ def _model(manifest: Manifest) -> str:
 {_bullets(context_and_head(manifest))}"""
 
 
+_STAGES: Final = (
+    "Features of a tile: means of the output of every stage of the network, from colors and textures to shapes, "
+    "beside those of the last layer."
+)
+
+
 def context_and_head(manifest: Manifest) -> list[str]:
     """Say what the head reads, what it is, and how it was fitted."""
     encoder = manifest.encoder
     tile_um = encoder.tile_px * encoder.spacing_um
     return [
         f"Input: tiles of {tile_um:g} µm, {encoder.tile_px} px at {encoder.spacing_um:g} µm. {_context(encoder)}",
+        *([_STAGES] if encoder.pooling == "stages" else []),
         _head(manifest.head, len(manifest.genes)),
-        "Features and expression were centered within each section before the fit. What is left open by the recipe was "
-        "chosen by leaving out training sections in turn, never by tested tissue.",
+        "Features and expression were centered within each section before the fit, and spots weighed by the square "
+        "root of their counts. What is left open by the recipe was chosen by leaving out training sections in turn, "
+        "never by tested tissue.",
         RECIPE_NOTE,
     ]
 
