@@ -1,8 +1,10 @@
 """The whole main path on slides whose answer is known, with a stand-in for the model."""
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -14,10 +16,12 @@ from tests.dicom.test_specimen import STAINING, header, step
 from tests.pipeline.brightness import BrightnessPredictor
 from tests.programs import dcentvfy_errors, dciodvfy_errors, needs_dcentvfy, needs_dciodvfy
 from tests.wsi_builder import Wsi, write_wsi
-from vst_dicom.domain.errors import PixelSpacingError, StainError, TissueError, UsageError
+from vst_dicom.domain.errors import PixelSpacingError, StainError, TissueError, UnfamiliarTissueError, UsageError
 from vst_dicom.domain.geometry import PixelSpacing
+from vst_dicom.domain.tiles import TileBatch, TileGrid
 from vst_dicom.pipeline.process_slide import Choices, Outcome, process_slide
 from vst_dicom.pipeline.writing import ResultForm
+from vst_dicom.predict.predictor import Prediction
 from vst_dicom.slide.description import SlideDescription
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.slide.vendor import open_vendor_slide
@@ -258,3 +262,66 @@ def test_a_slide_that_says_another_stain_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StainError, match="says that it is stained"):
         run(path, tmp_path / "out")
+
+
+class WaryPredictor(BrightnessPredictor):
+    """Finds dark tiles unfamiliar; half widths are a tenth of the values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bundle.manifest.distribution = SimpleNamespace(refuse_share=0.2)
+        self.bundle.manifest.uncertainty = SimpleNamespace(describe=lambda: "90% intervals, nominal")
+
+    def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]) -> Prediction:
+        expression = super().predict(batches, grid, progress).expression
+        dark = expression.values[:, 1] < 120
+        return Prediction(expression, np.where(dark, 1.5, 0.5).astype(np.float32), expression.values / 10)
+
+
+def run_wary(tmp_path: Path, dark_tiles: Sequence[tuple[int, int]]) -> Outcome:
+    random = np.random.default_rng(0)
+    image = paint_slide(2000, 2500)
+    tissue = (image != np.array(GLASS)).any(axis=2)
+    image[tissue] = np.clip(image[tissue] + random.normal(0, 12, (int(tissue.sum()), 3)), 0, 255)
+    for row, column in dark_tiles:
+        image[row * 224 : (row + 1) * 224, column * 224 : (column + 1) * 224] //= 2
+    path = write_wsi(tmp_path / "slide.dcm", Wsi([image], tile=(256, 256), spacing_mm=(0.0005, 0.0005)))
+    with open_slide([path]) as slide:
+        return process_slide(
+            slide, WaryPredictor(), tmp_path / "out", choices=Choices(genes=("G",)), now=NOW, progress=lambda *_: None
+        )
+
+
+def test_unfamiliar_tissue_has_no_values_in_any_form_and_stays_tissue(tmp_path: Path) -> None:
+    outcome = run_wary(tmp_path, [(3, 4), (5, 6)])
+    folder, result, summary = outcome.folder, outcome.result, outcome.summary
+
+    masked = [[3, 4], [5, 6]]
+    assert result.masked_cells.tolist() == masked
+    maps = decode_maps(folder / "parametric-map.dcm")
+    segments = pydicom.dcmread(folder / "segmentation.dcm").pixel_array.reshape(-1, 9, 16)
+    table = anndata.read_h5ad(folder / "expression.h5ad")
+    features = json.loads((folder / "tiles.geojson").read_text())["features"]
+    n_tiles = len(result.grid)
+    for row, column in masked:
+        assert np.isnan(maps["G"][row, column])
+        assert segments[0, row, column] == 1
+        assert f"{row}x{column}" not in table.obs_names
+    assert np.isfinite(maps["G"]).sum() == n_tiles == segments[0].sum() - 2 == len(table) == summary["n_tiles"]
+    assert sum(feature["properties"]["objectType"] == "tile" for feature in features) == n_tiles
+    assert summary["tiles"]["n_masked"] == 2
+    assert f"2 of {n_tiles + 2} tiles have no values" in " ".join(summary["warnings"])
+    np.testing.assert_allclose(table.layers["interval_half_width"], table.X / 10)
+    assert summary["genes"][1]["interval_half_width"] == pytest.approx(np.median(table.X) / 10, abs=1e-4)
+    assert summary["intervals"] == "90% intervals, nominal"
+
+
+def test_a_slide_with_too_much_unfamiliar_tissue_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UnfamiliarTissueError, match="cannot be trusted"):
+        run_wary(tmp_path, [(row, column) for row in range(2, 6) for column in range(2, 7)])
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["slide.dcm"]
+
+
+def test_a_bundle_that_cannot_tell_says_so(plain_outcome: Outcome) -> None:
+    assert "this bundle cannot tell unfamiliar tissue" in " ".join(plain_outcome.summary["warnings"])

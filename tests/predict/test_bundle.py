@@ -227,3 +227,56 @@ def test_listing_shows_a_broken_bundle_with_its_problem(folder: Path) -> None:
     listed = list_bundles([folder.parent])
 
     assert [entry.problem != "" for entry in listed if entry.path == folder] == [True]
+
+
+TRUST_PARTS = {
+    "uncertainty": {
+        "coverage": 0.9,
+        "quantile": 1.6,
+        "unit": "patient",
+        "n_units": 8,
+        "most_promised": 0.8889,
+        "held_out_coverage": 0.9,
+        "by_unit": {"P": 0.9},
+    },
+}
+
+
+def add_trust(folder: Path, tensors: dict[str, np.ndarray], parts: dict[str, object]) -> None:
+    value = read_manifest(folder) | parts
+    value["files"]["trust.safetensors"] = "0" * 64
+    rewrite_manifest(folder, value)
+    replace_file(folder, "trust.safetensors", safetensors.numpy.save(tensors))
+
+
+def test_a_bundle_may_state_its_limits(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "tiny")
+    add_trust(folder, {"residual_sd": np.array([0.5, 1], np.float32)}, TRUST_PARTS)
+
+    bundle = load_bundle(folder)
+
+    assert bundle.trust.familiarity is None
+    assert bundle.trust.intervals is not None
+    assert bundle.trust.intervals.quantile == 1.6
+
+
+def test_an_older_bundle_states_none(tmp_path: Path) -> None:
+    trust = load_bundle(write_bundle(tmp_path / "tiny")).trust
+
+    assert (trust.familiarity, trust.intervals) == (None, None)
+
+
+def test_limits_for_other_genes_are_refused(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "tiny")
+    add_trust(folder, {"residual_sd": np.ones(3, np.float32)}, TRUST_PARTS)
+
+    with pytest.raises(BundleError, match="3 genes, the manifest 2"):
+        load_bundle(folder)
+
+
+def test_a_file_of_limits_without_its_part_is_refused(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "tiny")
+    add_trust(folder, {"residual_sd": np.ones(2, np.float32)}, {})
+
+    with pytest.raises(BundleError, match="go together"):
+        load_bundle(folder)

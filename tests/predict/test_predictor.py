@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,15 @@ from tests.predict.bundles import head_tensors, read_manifest, replace_file, rew
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.geometry import MatrixSize
 from vst_dicom.domain.tiles import TileBatch, TileGrid
+from vst_dicom.predict.appearance import N_APPEARANCE, describe_appearance
 from vst_dicom.predict.bundle import load_bundle
 from vst_dicom.predict.efficientnet_lite import EfficientNetLite0
 from vst_dicom.predict.encoders import EFFICIENTNET_LITE0, build_encoder
 from vst_dicom.predict.predictor import Predictor
 from vst_dicom.predict.reference import check_reference, reference_tile, tile_sha256
+from vst_dicom.predict.trust import Familiarity, Intervals, Trust
+
+LAST_LAYER = EFFICIENTNET_LITE0.model_copy(update={"pooling": "network", "embed_dim": 1280})
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def weights() -> dict[str, np.ndarray]:
 
 
 def features_of(weights: dict[str, np.ndarray], tiles: np.ndarray) -> np.ndarray:
-    network = build_encoder(EFFICIENTNET_LITE0, {name: torch.from_numpy(value) for name, value in weights.items()})
+    network = build_encoder(LAST_LAYER, {name: torch.from_numpy(value) for name, value in weights.items()})
     with torch.inference_mode():
         return network((torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5).numpy()
 
@@ -48,6 +53,40 @@ def test_prediction_is_encoder_then_context_then_head(folder: Path, weights: dic
     expected = bundle.head.apply(np.concatenate([own, [pair, pair, own[2]]], axis=1).astype(np.float32))
     assert [gene.gene.symbol for gene in table.genes] == ["ERBB2", "IGKC"]
     np.testing.assert_allclose(table.values, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_trust_is_measured_on_the_way(folder: Path) -> None:
+    bundle = load_bundle(folder)
+    random = np.random.default_rng(0)
+    familiarity = Familiarity(
+        random.standard_normal(N_APPEARANCE).astype(np.float32),
+        random.standard_normal((N_APPEARANCE, N_APPEARANCE)).astype(np.float32),
+        np.zeros(1280, np.float32),
+        random.standard_normal((1280, 4)).astype(np.float32),
+    )
+    trust = Trust(familiarity, Intervals(np.array([3, 0.5], np.float32), 2.0))
+    predictor = Predictor(replace(bundle, trust=trust), device="cpu")
+    tiles = random.integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
+    grid = TileGrid(MatrixSize(163, 163), MatrixSize(1, 9), np.array([[0, 0], [0, 1], [0, 8]], dtype=np.int32))
+
+    prediction = predictor.predict(
+        [TileBatch(np.array([2, 0]), tiles[[2, 0]]), TileBatch(np.array([1]), tiles[1:2])], grid
+    )
+
+    embeddings = predictor.engine.embed([TileBatch(np.arange(3), tiles)], 3)
+    expected = familiarity.distance(describe_appearance(tiles), embeddings)
+    np.testing.assert_allclose(prediction.distance, expected, rtol=1e-4)
+    assert prediction.half_width.tolist() == [[6, 1]] * 3
+
+
+def test_an_older_bundle_says_nothing_of_trust(folder: Path) -> None:
+    grid = TileGrid(MatrixSize(163, 163), MatrixSize(1, 1), np.zeros((1, 2), dtype=np.int32))
+    tile = TileBatch(np.zeros(1, np.int64), np.zeros((1, 224, 224, 3), np.uint8))
+
+    prediction = Predictor(load_bundle(folder), device="cpu").predict([tile], grid)
+
+    assert prediction.distance is None
+    assert prediction.half_width is None
 
 
 def test_a_slide_without_tiles_gives_an_empty_table(folder: Path) -> None:

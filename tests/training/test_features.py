@@ -56,7 +56,7 @@ def test_training_at_the_middle_of_a_tile_sees_what_prediction_sees_there(
     source = source_of(image)
     grid, _ = lay_grid(source.levels[0], find_tissue(read_thumbnail(source)))
     batches = sample_tiles(source, grid.corners_px, grid.tile_size)
-    predicted = with_context(engine.embed(batches, len(grid)), grid.cells, context=(1, 3))
+    predicted = with_context(engine.embed(batches, len(grid)), grid.cells)
 
     trained, _ = describe_places(source, grid.centers_px, engine, "S")
 
@@ -65,7 +65,9 @@ def test_training_at_the_middle_of_a_tile_sees_what_prediction_sees_there(
 
 
 def test_a_spot_on_glass_still_counts_itself(image: np.ndarray, engine: TorchEngine) -> None:
-    trained, plain = describe_places(source_of(image), np.array([[7.5 * TILE - 3, 5.5 * TILE - 3]]), engine, "S")
+    place = np.array([[7.5 * TILE - 3, 5.5 * TILE - 3]])
+
+    trained, plain = describe_places(source_of(image), place, engine, "S", context=(1, 3))
 
     np.testing.assert_allclose(trained, 245 / 255, atol=1e-6)
     assert plain[0, 0] == 0
@@ -210,6 +212,6 @@ def test_a_tile_that_spots_share_is_embedded_once(image: np.ndarray, engine: Tor
 
     features, plain = describe_places(source_of(image), centers, engine, "S", lambda *given: told.append(given))
 
-    assert told[-1][1] == 12  # columns 2 to 5 of rows 1 to 3, all tissue
+    assert told[-1][1] == 20  # columns 1 to 5 of rows 1 to 4, all that are tissue
     np.testing.assert_allclose(features, np.concatenate([part[0] for part in apart]), atol=1e-6)
     np.testing.assert_allclose(plain, np.concatenate([part[1] for part in apart]))

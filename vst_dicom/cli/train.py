@@ -2,6 +2,7 @@
 
 import shlex
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,7 @@ def train(
     from vst_dicom.files import refuse_existing
     from vst_dicom.training.card import table
     from vst_dicom.training.cohort import hash_inputs, read_cohort
+    from vst_dicom.training.distribution import sample_sections
     from vst_dicom.training.evaluate import evaluate
     from vst_dicom.training.evidence import summarize
     from vst_dicom.training.features import describe_cohort
@@ -51,9 +53,18 @@ def train(
     folder, engine = data or cohort.parent, weights.engine(device.value)
     with stage_progress() as progress:
         sections = describe_cohort(
-            described, folder, [gene.symbol for gene in genes], engine, weights.key, cache, progress
+            described,
+            folder,
+            [gene.symbol for gene in genes],
+            engine,
+            weights.key,
+            cache,
+            progress,
+            context=weights.spec.context,
         )
-        scores = evaluate(sections, DEFAULT_RECIPE, lambda done, total: progress("held-out fits", done, total))
+        tiles = sample_sections(described, sections, folder, engine, weights.key, seed, cache, progress)
+        told = partial(progress, "held-out fits")
+        scores = evaluate(sections, DEFAULT_RECIPE, told, seed=seed)
     bundle = build_bundle(
         out,
         BundleName(bundle_id or out.name, version),
@@ -69,6 +80,7 @@ def train(
         datetime.now(UTC).date(),
         DEFAULT_RECIPE,
         seed,
+        tiles,
     )
     n_shown = sum(gene.to_panel_gene().shown for gene in bundle.manifest.genes)
     typer.echo(table(summarize(scores)))

@@ -114,7 +114,7 @@ class Intervals:
 
 
 def scale_of(spread: NDArray[np.float32], residual_sd: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Standard deviation of a prediction: members' spread and held-out residuals, as independent."""
+    """Give the standard deviation of a prediction: members' spread and held-out residuals, as independent."""
     scale: NDArray[np.float32] = np.sqrt(np.nan_to_num(spread) ** 2 + residual_sd**2).astype(np.float32)
     return scale
 
@@ -143,7 +143,7 @@ class Trust:
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Give what `parse_trust` makes it from, by name."""
-        found = {}
+        found: dict[str, NDArray[np.float32]] = {}
         if self.familiarity is not None:
             found |= {name: getattr(self.familiarity, name) for name in _FAMILIARITY}
         if self.intervals is not None:

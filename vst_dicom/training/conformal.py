@@ -21,9 +21,6 @@ from vst_dicom.training.scores import FloatArray
 
 COVERAGE: Final = 0.9
 
-_LEAST_UNITS: Final = 3
-"""With two, leaving one out leaves one, whose residuals cannot be scaled by another's."""
-
 _LEAST_SD: Final = 1e-3
 """A gene that never varies still gets an interval, in the unit of the target."""
 
@@ -109,7 +106,7 @@ def held_out_units(
 
 
 def calibrate_folds(scores: Sequence[FoldScore], sections: Sequence[SectionSpots]) -> Calibration | None:
-    """Calibrate on whole patients; on sections where there are too few patients, and say what patients make of it.
+    """Calibrate on patients held out as a whole; on sections only where the cohort has a single patient.
 
     Parameters
     ----------
@@ -121,19 +118,16 @@ def calibrate_folds(scores: Sequence[FoldScore], sections: Sequence[SectionSpots
     Returns
     -------
     Calibration or None
-        None where fewer than three units were held out.
+        None where fewer than two units were held out.
     """
     patients = held_out_units(scores, sections, Protocol.PATIENT)
-    if len(patients) >= _LEAST_UNITS:
+    if patients:
         return calibrate(patients, "patient")
-    return calibrate(held_out_units(scores, sections, Protocol.SECTION), "section", patients)
+    return calibrate(held_out_units(scores, sections, Protocol.SECTION), "section")
 
 
 def calibrate(
-    units: Sequence[HeldOutUnit],
-    unit: Literal["patient", "section"],
-    patients: Sequence[HeldOutUnit] = (),
-    coverage: float = COVERAGE,
+    units: Sequence[HeldOutUnit], unit: Literal["patient", "section"], coverage: float = COVERAGE
 ) -> Calibration | None:
     """Find how wide intervals must be, and measure them on each unit with the others calibrating.
 
@@ -143,39 +137,38 @@ def calibrate(
         Held-out predictions.
     unit
         What they are.
-    patients
-        Where `unit` is the section: predictions for patients held out as a whole, to measure the intervals on.
     coverage
         Wanted part of measured values within the interval.
 
     Returns
     -------
     Calibration or None
-        None for fewer than three units.
+        None for fewer than two units.
     """
-    if len(units) < _LEAST_UNITS:
+    if len(units) < 2:
         return None
     intervals = _fit(units, coverage)
     covered: dict[str, FloatArray] = {}
     for left_out in units:
         others = _fit([other for other in units if other is not left_out], coverage)
         covered[left_out.name] = left_out.covered(others)
-    on_patients = patients if unit == "section" else ()
     summary = Uncertainty(
         coverage=coverage,
         quantile=intervals.quantile,
         unit=unit,
         n_units=len(units),
-        most_promised=len(units) / (len(units) + 1) if unit == "patient" else 0,
+        most_promised=round(len(units) / (len(units) + 1), 4) if unit == "patient" else 0,
         held_out_coverage=round(float(np.mean(list(covered.values()))), 4),
         by_unit={name: round(float(values.mean()), 4) for name, values in covered.items()},
-        other_patients={one.name: round(float(one.covered(intervals).mean()), 4) for one in on_patients},
     )
     return Calibration(intervals, summary, covered)
 
 
 def _fit(units: Sequence[HeldOutUnit], coverage: float) -> Intervals:
-    """Scale of each gene from all units, and the quantile of residuals that were scaled without their own unit."""
+    """Take each gene's scale from all units, and the quantile of residuals that were scaled without their own unit.
+
+    A unit that is alone is scaled by itself.
+    """
     errors = np.array([unit.squared_error for unit in units])
     scored = []
     for number, unit in enumerate(units):

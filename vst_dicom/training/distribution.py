@@ -20,7 +20,7 @@ from vst_dicom.predict.trust import Familiarity, unit_length
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.grid import TILE_UM, tile_size_px
 from vst_dicom.tiles.sampler import TILE_PX, sample_tiles
-from vst_dicom.training.cohort import Cohort, Section, hash_path, stated_spacing_um
+from vst_dicom.training.cohort import Cohort, hash_path, stated_spacing_um
 from vst_dicom.training.feature_cache import FeatureCache
 from vst_dicom.training.features import SectionProgress, SectionSpots
 from vst_dicom.training.jitter import jitter
@@ -87,11 +87,12 @@ def sample_sections(
     for section, spots in zip(cohort.section, sections, strict=True):
         some = np.unique(np.linspace(0, len(spots.centers_px) - 1, per_section).round().astype(np.int64))
         centers = spots.centers_px[some]
-        name = _cache_name(section, centers, data_folder, encoder_key, seed)
-        cache = FeatureCache(cache_folder, name)
+        image, spacing_um = data_folder / section.image, stated_spacing_um(section, data_folder)
+        key = [hash_path(image), spacing_um, encoder_key, seed]
+        cache = FeatureCache(cache_folder, _cache_name(section.id, key, centers))
         arrays = cache.read()
         if arrays is None:
-            images = _read_tiles(section, centers, data_folder)
+            images = _read_tiles(image, centers, spacing_um)
             random = np.random.default_rng(seed)
             changed = np.stack([jitter(image, TILE_UM / TILE_PX, random) for image in images])
             told = None if progress is None else partial(progress, f"{section.id}, appearance")
@@ -157,7 +158,9 @@ def describe_distribution(
 
 def _limits(model: "_Gaussians", held_out: Sequence[SectionTiles]) -> NDArray[np.float64]:
     """Percentile of both distances of a unit's tiles, shape ``(2,)``."""
-    return np.percentile(np.concatenate([model.distances(one) for one in held_out], axis=1), _PERCENTILE, axis=1)
+    distances = np.concatenate([model.distances(one) for one in held_out], axis=1)
+    limits: NDArray[np.float64] = np.percentile(distances, _PERCENTILE, axis=1)
+    return limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +187,7 @@ class _Gaussians:
         return np.concatenate([self.plain_distances(tiles), changed], axis=1)
 
     def plain_distances(self, tiles: SectionTiles) -> NDArray[np.float64]:
-        """The same of the tiles as they are only, shape ``(2, n_tiles)``."""
+        """Give both distances of the tiles as they are, shape ``(2, n_tiles)``."""
         return self._distances(tiles.appearance, tiles.embeddings)
 
     def _distances(self, appearance: NDArray[np.float32], embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -211,12 +214,11 @@ def _whiten(values: NDArray[np.floating], most_components: int) -> tuple[NDArray
     return mean, axes[:, first] / np.sqrt(kept + _FLOOR * max(float(kept.mean()), 1e-12))
 
 
-def _read_tiles(section: Section, centers_px: NDArray[np.float64], data_folder: Path) -> NDArray[np.uint8]:
+def _read_tiles(image: Path, centers_px: NDArray[np.float64], spacing_um: float | None) -> NDArray[np.uint8]:
     """Tiles in whose middle the spots lie, shape ``(n, TILE_PX, TILE_PX, 3)``."""
-    spacing_um = stated_spacing_um(section, data_folder)
     spacing = None if spacing_um is None else PixelSpacing.from_um(spacing_um)
     images = np.empty((len(centers_px), TILE_PX, TILE_PX, 3), dtype=np.uint8)
-    with open_slide([data_folder / section.image], pixel_spacing=spacing) as slide:
+    with open_slide([image], pixel_spacing=spacing) as slide:
         tile_size = tile_size_px(slide.levels[0].spacing)
         half = np.array([tile_size.n_columns - 1, tile_size.n_rows - 1]) / 2
         for batch in sample_tiles(slide, np.rint(centers_px - half).astype(np.int64), tile_size):
@@ -230,12 +232,8 @@ def _batches(images: NDArray[np.uint8], size: int) -> Iterator[TileBatch]:
         yield TileBatch(np.arange(start, start + len(part)), part)
 
 
-def _cache_name(
-    section: Section, centers_px: NDArray[np.float64], data_folder: Path, encoder_key: str, seed: int
-) -> str:
+def _cache_name(section_id: str, inputs: Sequence[object], centers_px: NDArray[np.float64]) -> str:
     """Name a file after everything that the described tiles depend on."""
     places = hashlib.sha256(centers_px.tobytes()).hexdigest()
-    rule = [TILE_UM, TILE_PX, _RULE_VERSION, seed]
-    image_sha256, spacing_um = hash_path(data_folder / section.image), stated_spacing_um(section, data_folder)
-    key = json.dumps([rule, image_sha256, spacing_um, encoder_key, places])
-    return f"{section.id}-tiles-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+    key = json.dumps([TILE_UM, TILE_PX, _RULE_VERSION, *inputs, places])
+    return f"{section_id}-tiles-{hashlib.sha256(key.encode()).hexdigest()[:24]}"

@@ -9,6 +9,7 @@ from vst_dicom.predict.manifest import GeneEntry, TrainingCohort
 from vst_dicom.training.cohort import Cohort
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.gate import GeneEvidence
+from vst_dicom.training.scores import FloatArray
 
 
 def training_cohort(cohort: Cohort, train: Sequence[SectionSpots]) -> TrainingCohort:
@@ -26,9 +27,13 @@ def training_cohort(cohort: Cohort, train: Sequence[SectionSpots]) -> TrainingCo
 
 
 def gene_entries(
-    panel: Sequence[Gene], verdicts: Sequence[GeneEvidence], train: Sequence[SectionSpots]
+    panel: Sequence[Gene],
+    verdicts: Sequence[GeneEvidence],
+    train: Sequence[SectionSpots],
+    covered: FloatArray | None = None,
 ) -> tuple[GeneEntry, ...]:
-    """Put the verdicts of the panel in the manifest's words."""
+    """Put the verdicts of the panel in the manifest's words; `covered` is what intervals hold, shape ``(n_genes,)``."""
+    shares = [None] * len(panel) if covered is None else [round(float(share), 4) for share in covered]
     expression = np.concatenate([section.expression for section in train]).astype(np.float64)
     return tuple(
         GeneEntry(
@@ -55,9 +60,10 @@ def gene_entries(
             q=_rounded(verdict.q),
             moran_ratio=_rounded(verdict.moran_ratio),
             baselines={name: round(r, 4) for name, r in verdict.baselines.items()},
+            interval_coverage=share,
         )
-        for gene, verdict, mean, sd in zip(
-            panel, verdicts, expression.mean(axis=0), expression.std(axis=0), strict=True
+        for gene, verdict, mean, sd, share in zip(
+            panel, verdicts, expression.mean(axis=0), expression.std(axis=0), shares, strict=True
         )
     )
 

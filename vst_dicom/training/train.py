@@ -26,6 +26,8 @@ from vst_dicom.predict.manifest import (
     ENCODER_FILE,
     EVIDENCE_FILE,
     HEAD_FILE,
+    TISSUE_FILE,
+    TRUST_FILE,
     Manifest,
     Provenance,
     ReferenceEmbedding,
@@ -34,9 +36,13 @@ from vst_dicom.predict.manifest import (
     Training,
 )
 from vst_dicom.predict.reference import reference_tile, tile_sha256
+from vst_dicom.predict.trust import Trust
 from vst_dicom.training.card import write_card
 from vst_dicom.training.card_page import Evidence, write_page
+from vst_dicom.training.card_parts import chapters_of
 from vst_dicom.training.cohort import Cohort
+from vst_dicom.training.conformal import calibrate_folds
+from vst_dicom.training.distribution import SectionTiles, describe_distribution
 from vst_dicom.training.entries import gene_entries, training_cohort
 from vst_dicom.training.evaluate import FoldScore
 from vst_dicom.training.evidence import as_json, summarize
@@ -44,6 +50,7 @@ from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Recipe, fit_head, form_of
 from vst_dicom.training.gate import judge
 from vst_dicom.training.signatures import describe_signatures, judge_signatures
+from vst_dicom.training.tissue_fit import describe_tissue, fit_tissue, form_of_tissue, judge_tissue
 from vst_dicom.training.weights import EncoderWeights
 
 _PROTOCOL = (
@@ -104,6 +111,7 @@ def build_bundle(
     built: date,
     recipe: Recipe,
     seed: int,
+    tiles: Sequence[SectionTiles] = (),
 ) -> TrainedBundle:
     """Fit the head on the cohort's `fit_patients`, judge the genes and write the folder, whole or not at all.
 
@@ -125,6 +133,8 @@ def build_bundle(
         Provenance.
     recipe, seed
         As used for `scores`.
+    tiles
+        What the tissue of all sections looks like; without it the bundle cannot tell unfamiliar tissue.
 
     Raises
     ------
@@ -136,15 +146,27 @@ def build_bundle(
     head, choice = fit_head(train, recipe, seed)
     verdicts = judge(scores, cohort.fitted_patients, seed)
     rows = summarize(scores)
-    genes = gene_entries(panel, verdicts, train)
+    calibration = calibrate_folds(scores, sections)
+    genes = gene_entries(panel, verdicts, train, None if calibration is None else calibration.covered_by_gene)
+    signatures = judge_signatures(read_signatures(), genes, scores, sections, cohort.fitted_patients, seed)
+    distribution, familiarity = describe_distribution(tiles, cohort.fitted_patients) if tiles else (None, None)
+    trust = Trust(familiarity, None if calibration is None else calibration.intervals)
+    tissue_evidence = judge_tissue(sections, weights.spec.embed_dim)
+    tissue = fit_tissue(train, weights.spec.embed_dim) if tissue_evidence.supported else None
     tile = reference_tile(weights.spec.tile_px)
     reference = engine.embed([TileBatch(np.zeros(1, dtype=np.int64), tile[np.newaxis])], 1)[0]
 
     contents = {
         ENCODER_FILE: weights.content,
         HEAD_FILE: safetensors.numpy.save(_head_tensors(head, reference)),
-        EVIDENCE_FILE: _json_bytes(as_json([gene.symbol for gene in panel], scores, verdicts, rows)),
+        EVIDENCE_FILE: _json_bytes(
+            as_json([gene.symbol for gene in panel], scores, verdicts, rows) | {"tissue": tissue_evidence.as_json()}
+        ),
     }
+    if tissue is not None:
+        contents[TISSUE_FILE] = safetensors.numpy.save(tissue[0].tensors())
+    if trust.tensors():
+        contents[TRUST_FILE] = safetensors.numpy.save(trust.tensors())
     manifest = Manifest(
         format="vst-bundle/1",
         id=name.bundle_id,
@@ -154,7 +176,7 @@ def build_bundle(
         intended_use=RESEARCH_USE_ONLY,
         encoder=weights.spec,
         reference_embedding=ReferenceEmbedding(tile_sha256=tile_sha256(tile), cos_min=0.999),
-        head=form_of(head, choice),
+        head=form_of(head, choice, recipe),
         target=Target(
             quantity="relative mRNA expression",
             unit="ln(1+CP10k)",
@@ -163,12 +185,15 @@ def build_bundle(
             normalisation="natural logarithm of 1 plus counts per 10,000 counts of the spot, all genes counted",
         ),
         genes=genes,
-        signatures=judge_signatures(read_signatures(), genes, scores, sections, cohort.fitted_patients, seed),
+        signatures=signatures,
+        uncertainty=None if calibration is None else calibration.summary,
+        distribution=distribution,
+        tissue=None if tissue is None else form_of_tissue(*tissue, tissue_evidence),
         training=Training(cohorts=(training_cohort(cohort, train),), protocol=_PROTOCOL, panel=panel_text, seed=seed),
         scope=Scope(organs=(cohort.organ,), stain=cohort.stain, species=cohort.species, specimen=(cohort.specimen,)),
         provenance=Provenance(code_version=__version__, command=command, data_sha256=data_sha256, built=built),
     )
-    chapters = (describe_signatures(manifest.signatures),)
+    chapters = (describe_tissue(tissue_evidence), *chapters_of(manifest), describe_signatures(manifest.signatures))
     contents[CARD_FILE] = write_card(manifest, rows, chapters).encode()
     contents[CARD_PAGE_FILE] = write_page(manifest, Evidence(sections, scores, verdicts, rows, chapters)).encode()
     manifest = manifest.model_copy(update={"files": _hashes(contents)})
