@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import ExpressionTable, Gene, GeneStatus, PanelGene
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing, SlidePlane
-from vst_dicom.domain.result import BundleIdentity, Region, SlideResult
+from vst_dicom.domain.result import BundleIdentity, Hotspot, SlideResult
 from vst_dicom.domain.tiles import TileGrid, TileQuality
 
 MakeSource = Callable[..., SourceSlide]
@@ -150,7 +150,7 @@ def make_result() -> MakeResult:
         size: MatrixSize | None = None,
         tile_size: MatrixSize | None = None,
         genes: tuple[Gene, ...] | None = None,
-        with_regions: bool = True,
+        with_hotspots: bool = True,
     ) -> SlideResult:
         size, tile_size = size or MatrixSize(5, 7), tile_size or MatrixSize(101, 103)
         cells = np.argwhere(np.add.outer(np.arange(size.n_rows), np.arange(size.n_columns)) % 2 == 0).astype(np.int32)
@@ -169,14 +169,27 @@ def make_result() -> MakeResult:
         )
         width, height = tile_size.n_columns, tile_size.n_rows
         square = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
-        region = Region(1, panel[0], np.array([0]), 1.0, float(values[0, 0]), 0.0026, (square,))
+        hotspot = Hotspot(
+            number=1,
+            gene=panel[0],
+            tiles=np.array([0]),
+            z=7.5,
+            threshold=5.25,
+            mean=float(values[0, 0]),
+            interval=None,
+            class_mean=-0.5,
+            area_mm2=0.0026,
+            tissue_class=None,
+            masked_nearby=0.25,
+            outlines_px=(square,),
+        )
         return SlideResult(
             key="k" * 64,
             created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
             grid=grid,
             quality=quality,
             expression=ExpressionTable(panel, values),
-            regions=(region,) if with_regions else (),
+            hotspots=(hotspot,) if with_hotspots else (),
             bundle=BundleIdentity("her2st-lite", "1.0.0", "ab" * 32, "EfficientNet-lite0 and ridge, her2st"),
             parameters={"level": "0"},
             warnings=("demonstration only",),

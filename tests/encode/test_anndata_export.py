@@ -114,3 +114,18 @@ def test_a_result_without_trust_has_no_layer(path, make_source, make_result):
 
     assert list(table.layers) == []
     assert "distance" not in table.obs
+
+
+def test_tissue_class_and_gi_star_are_there_where_they_are_known(path, make_source, make_result):
+    result = make_result()
+    tissue_class = np.zeros(18, np.int8)
+    tissue_class[:5] = 3
+    gi_star = np.full((18, 3), np.nan, np.float32)
+    write_anndata(path, make_source(), dataclasses.replace(result, tissue_class=tissue_class, gi_star=gi_star))
+
+    table = anndata.read_h5ad(path)
+
+    assert table.obs["tissue_class"].value_counts().to_dict()["fat"] == 5
+    assert np.isnan(table.layers["gi_star"]).all()
+    write_anndata(path, make_source(), result)
+    assert "tissue_class" not in anndata.read_h5ad(path).obs

@@ -29,7 +29,7 @@ def test_tiles_are_rectangles_in_millimeters_around_their_pixels(groups, make_so
     source = make_source(
         spacing=PixelSpacing(0.0005, 0.0004), origin_mm=(10.0, 20.0, 0.0), orientation=(1, 0, 0, 0, 1, 0)
     )
-    result = make_result(values=np.array([[1.0]]), size=MatrixSize(1, 1), genes=(Gene("A"),), with_regions=False)
+    result = make_result(values=np.array([[1.0]]), size=MatrixSize(1, 1), genes=(Gene("A"),), with_hotspots=False)
 
     (group,) = groups(result, source)
 
@@ -41,7 +41,7 @@ def test_tiles_are_rectangles_in_millimeters_around_their_pixels(groups, make_so
 
 
 def test_every_tile_carries_its_value_exactly(groups, make_result):
-    result = make_result(with_regions=False)
+    result = make_result(with_hotspots=False)
     found = {}
     for group in groups(result, genes=["ESR1"]):
         names, values, _ = group.get_measurements()
@@ -54,7 +54,7 @@ def test_every_tile_carries_its_value_exactly(groups, make_result):
 
 
 def test_no_group_is_larger_than_viewers_draw(groups, make_result):
-    result = make_result(size=MatrixSize(150, 150), genes=(Gene("A"),), with_regions=False)
+    result = make_result(size=MatrixSize(150, 150), genes=(Gene("A"),), with_hotspots=False)
 
     sizes = [group.NumberOfAnnotations for group in groups(result)]
 
@@ -75,22 +75,22 @@ def test_an_unknown_gene_is_refused(make_source, make_result):
         encode_annotations(make_source(), make_result(), ["KRT5"])
 
 
-def test_regions_are_polygons_with_area_and_mean(groups, make_result):
+def test_hotspots_are_polygons_with_area_mean_and_gi_star(groups, make_result):
     result = make_result()
     second = dataclasses.replace(
-        result.regions[0],
+        result.hotspots[0],
         number=2,
         area_mm2=0.5,
         mean=1.25,
         outlines_px=(np.array([[0, 0], [10, 0], [10, 20], [5, 25], [0, 20]], dtype=float),),
     )
 
-    group = groups(dataclasses.replace(result, regions=(*result.regions, second)))[-1]
+    group = groups(dataclasses.replace(result, hotspots=(*result.hotspots, second)))[-1]
 
     assert [len(outline) for outline in group.get_graphic_data("3D")] == [4, 5]
     _, values, units = group.get_measurements()
-    assert values[1] == pytest.approx([0.5, 1.25])
-    assert [unit.value for unit in units] == ["mm2", "1"]
+    assert values[1] == pytest.approx([0.5, 1.25, 7.5])
+    assert [unit.value for unit in units] == ["mm2", "1", "1"]
 
 
 def test_groups_have_numbers_from_1_and_unique_identifiers(groups, make_result):
@@ -116,6 +116,6 @@ def test_quintiles_hold_every_tile_once_and_rise(values):
 
 
 def test_a_constant_map_is_one_group(groups, make_result):
-    result = make_result(values=np.full((18, 1), 0.5), genes=(Gene("A"),), with_regions=False)
+    result = make_result(values=np.full((18, 1), 0.5), genes=(Gene("A"),), with_hotspots=False)
 
     assert [group.NumberOfAnnotations for group in groups(result)] == [18]

@@ -102,7 +102,7 @@ def test_a_marked_tile_lies_where_its_pixels_lie(make_source, make_result, tmp_p
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 300), st.integers(1, 300))
 def test_map_spacing_is_the_tile_in_base_level_pixels(make_source, make_result, n_rows, n_columns, height, width):
-    result = make_result(size=MatrixSize(n_rows, n_columns), tile_size=MatrixSize(height, width), with_regions=False)
+    result = make_result(size=MatrixSize(n_rows, n_columns), tile_size=MatrixSize(height, width), with_hotspots=False)
     dataset = encode_parametric_map(make_source(), result)
 
     row_mm, column_mm = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
@@ -174,7 +174,7 @@ def test_250_genes_make_250_frames(written, make_result):
 
 def test_a_bundle_without_supported_gene_is_refused_with_what_to_do(make_source, make_result):
     result = dataclasses.replace(
-        make_result(), expression=ExpressionTable((), np.zeros((18, 0), np.float32)), regions=()
+        make_result(), expression=ExpressionTable((), np.zeros((18, 0), np.float32)), hotspots=()
     )
 
     with pytest.raises(BundleError, match="choose another bundle"):
@@ -182,7 +182,7 @@ def test_a_bundle_without_supported_gene_is_refused_with_what_to_do(make_source,
 
 
 def test_a_hidden_gene_is_never_written(make_source, make_result):
-    result = make_result(with_regions=False)
+    result = make_result(with_hotspots=False)
     hidden = dataclasses.replace(result.expression.genes[1], status=GeneStatus.HIDDEN)
     genes = (result.expression.genes[0], hidden, result.expression.genes[2])
     result = dataclasses.replace(result, expression=ExpressionTable(genes, result.expression.values))

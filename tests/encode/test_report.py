@@ -30,7 +30,7 @@ def items_of(dataset, meaning):
     return found
 
 
-def test_a_region_is_a_closed_polygon_on_the_slide_with_its_numbers(written, make_source, make_result):
+def test_a_hotspot_is_a_closed_polygon_on_the_slide_with_its_numbers(written, make_source, make_result):
     source = make_source(origin_mm=(10.0, 20.0, 0.0), orientation=(1, 0, 0, 0, 1, 0))
     report = hd.sr.srread(written(source=source))
 
@@ -42,9 +42,37 @@ def test_a_region_is_a_closed_polygon_on_the_slide_with_its_numbers(written, mak
     numbers = {(number.name.meaning, number.unit.value): number.value for number in group.get_measurements()}
     assert numbers["Area", "mm2"] == 0.0026
     assert numbers["Predicted ERBB2 mRNA expression", "1"] == 0.0
+    assert numbers["Highest Gi* of the region", "1"] == 7.5
+    assert numbers["Gi* that a hotspot of this slide exceeds", "1"] == 5.25
+    assert numbers["Mean predicted expression of similar tissue", "1"] == -0.5
+    assert numbers["Fraction of nearby tissue masked as out of distribution", "1"] == 0.25
     codes = {item.name.meaning: item.value for item in group.get_qualitative_evaluations()}
     assert codes["Gene studied [ID]"].value == "HGNC:3430"
+    assert codes["Tissue class by appearance"].meaning == "Not classified"
     assert codes["Intended use"].meaning.startswith("For Research Use Only")
+
+
+def test_a_hotspot_states_the_interval_of_its_mean_and_its_class(written, make_result):
+    result = make_result()
+    hotspot = dataclasses.replace(result.hotspots[0], interval=(-0.25, 0.25), tissue_class=0)
+    report = hd.sr.srread(written(dataclasses.replace(result, hotspots=(hotspot,))))
+
+    (group,) = report.content.get_planar_roi_measurement_groups()
+
+    numbers = {number.name.meaning: number.value for number in group.get_measurements()}
+    assert numbers["Lower limit of the interval of the mean"] == -0.25
+    assert numbers["Upper limit of the interval of the mean"] == 0.25
+    codes = {item.name.meaning: item.value.meaning for item in group.get_qualitative_evaluations()}
+    assert codes["Tissue class by appearance"] == "Tumor-like epithelium"
+
+
+def test_a_report_with_hotspots_says_what_they_are_not(written, make_result):
+    def remarks(dataset):
+        (container,) = items_of(dataset, "Qualitative Evaluations")
+        return [item.TextValue for item in items_of(container, "Comment")]
+
+    assert "not measured, not a mutation" in remarks(pydicom.dcmread(written()))[0]
+    assert remarks(pydicom.dcmread(written(make_result(with_hotspots=False)))) == []
 
 
 def test_the_subject_is_the_specimen(written):
@@ -87,8 +115,8 @@ def test_measurement_groups_always_have_a_region(written):
         assert items_of(group, "Image Region")
 
 
-def test_a_report_without_regions_is_still_a_report(written, make_result):
-    dataset = pydicom.dcmread(written(make_result(with_regions=False)))
+def test_a_report_without_hotspots_is_still_a_report(written, make_result):
+    dataset = pydicom.dcmread(written(make_result(with_hotspots=False)))
 
     assert items_of(dataset, "Imaging Measurements") == []
     assert len(items_of(dataset, "Predicted expression of a gene over all tissue")) == 3

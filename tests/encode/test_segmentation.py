@@ -32,11 +32,11 @@ def test_frames_are_a_multiple_of_8_wide_and_empty_beyond_the_slide(written, mak
     assert (frames[0, :, :n_columns] == result.grid.mask).all()
 
 
-def test_first_tissue_then_one_segment_per_gene_with_regions(written, make_result):
+def test_first_tissue_then_one_segment_per_gene_with_hotspots(written, make_result):
     result = make_result()
-    again = dataclasses.replace(result.regions[0], number=2, tiles=np.array([5]))
-    other = dataclasses.replace(result.regions[0], number=3, gene=result.expression.genes[1], tiles=np.array([5]))
-    dataset = pydicom.dcmread(written(dataclasses.replace(result, regions=(*result.regions, again, other))))
+    again = dataclasses.replace(result.hotspots[0], number=2, tiles=np.array([5]))
+    other = dataclasses.replace(result.hotspots[0], number=3, gene=result.expression.genes[1], tiles=np.array([5]))
+    dataset = pydicom.dcmread(written(dataclasses.replace(result, hotspots=(*result.hotspots, again, other))))
 
     assert [segment.SegmentLabel for segment in dataset.SegmentSequence] == [
         "Tissue",
@@ -74,16 +74,26 @@ def test_highdicom_reads_the_same_masks(written, make_result):
     assert np.argwhere(masks[:, :, 1]).tolist() == [[0, 0]]
 
 
-def test_a_result_without_regions_still_shows_tissue(written, make_result):
-    dataset = pydicom.dcmread(written(make_result(with_regions=False)))
+def test_a_result_without_hotspots_still_shows_tissue(written, make_result):
+    dataset = pydicom.dcmread(written(make_result(with_hotspots=False)))
 
     assert len(dataset.SegmentSequence) == dataset.NumberOfFrames == 1
 
 
-def test_masked_tissue_is_tissue_and_no_region(written, make_result):
-    masked = np.array([[0, 1], [4, 5]], dtype=np.int32)
-    frames = pydicom.dcmread(written(dataclasses.replace(make_result(), masked_cells=masked))).pixel_array
+def test_tissue_classes_that_occur_are_segments_of_their_own(written, make_result):
+    tissue_class = np.zeros(18, np.int8)
+    tissue_class[:5] = 3
+    dataset = pydicom.dcmread(written(dataclasses.replace(make_result(), tissue_class=tissue_class)))
 
-    assert frames[0, 0, 1] == frames[0, 4, 5] == 1
-    assert frames[0].sum() == make_result().grid.mask.sum() + 2
-    assert not frames[1:, 0, 1].any()
+    labels = [segment.SegmentLabel for segment in dataset.SegmentSequence]
+    assert labels == ["Tissue", "Tumor-like epithelium", "Fat", "High predicted ERBB2 expression"]
+    assert [int(frame.sum()) for frame in dataset.pixel_array] == [18, 13, 5, 1]
+    kind = dataset.SegmentSequence[2].SegmentedPropertyTypeCodeSequence[0]
+    assert (kind.CodeValue, kind.CodingSchemeDesignator) == ("vst-0210.4", "99VST")
+
+
+def test_masked_tissue_is_tissue_still(written, make_result):
+    result = dataclasses.replace(make_result(), masked_cells=np.array([[0, 1]], np.int32))
+    dataset = pydicom.dcmread(written(result))
+
+    assert [int(frame.sum()) for frame in dataset.pixel_array] == [19, 1]

@@ -6,7 +6,7 @@ from tests.results import BUNDLE, CREATED, full_grid, good_quality, make_gene, t
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.result import SlideResult
-from vst_dicom.maps.regions import find_top_regions
+from vst_dicom.maps.hotspots import find_hotspots
 from vst_dicom.maps.summary import RunFacts, summarize
 
 
@@ -15,9 +15,9 @@ def make_summary(**trust: object) -> dict:
     values = np.zeros((1, 20, 20))
     values[0, 5:10, 5:9] = 3
     expression = table_of(values, "ERBB2")
-    regions = find_top_regions(expression, grid, np.ones(400, np.bool_), PixelSpacing.from_um(1.0))
+    search = find_hotspots(expression, grid, np.ones(400, np.bool_), PixelSpacing.from_um(1.0), None)
     result = SlideResult(
-        "k", CREATED, grid, good_quality(400), expression, regions, BUNDLE, {"a": "b"}, ("mind this",), **trust
+        "k", CREATED, grid, good_quality(400), expression, search.hotspots, BUNDLE, {"a": "b"}, ("mind this",), **trust
     )
     facts = RunFacts({"series": "1"}, "cpu", "torch", {"predict": 2.0, "nothing": 0.0}, {"vst_dicom": "0"}, ["b", "a"])
     return summarize(result, [*expression.genes, make_gene("GATA3", GeneStatus.HIDDEN)], facts)
@@ -79,3 +79,14 @@ def test_a_bundle_without_trust_states_none() -> None:
     assert (summary["tiles"]["n_masked"], summary["tiles"]["median_distance"]) == (0, None)
     assert summary["intervals"] is None
     assert summary["genes"][0]["interval_half_width"] is None
+
+
+def test_a_hotspot_states_what_it_is_compared_with_and_what_it_is_not() -> None:
+    summary = make_summary()
+
+    (hotspot,) = summary["hotspots"]
+    assert (hotspot["gene"], hotspot["tissue_class"], hotspot["interval"]) == ("ERBB2", "not classified", None)
+    assert hotspot["mean"] > hotspot["class_mean"] == 3 * 20 / 400
+    assert hotspot["gi_star"] > hotspot["gi_star_threshold"]
+    assert "not measured, not a mutation" in summary["hotspots_note"]
+    assert summary["tissue_classes"] is None

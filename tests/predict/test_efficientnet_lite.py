@@ -36,3 +36,18 @@ def test_features_equal_those_of_the_published_package() -> None:
     network.load_state_dict(renamed(state), strict=False)
 
     assert largest_difference(state, network) < 1e-5
+
+
+def test_stages_stand_before_the_last_layer_and_are_means_of_their_outputs() -> None:
+    torch.manual_seed(0)
+    last, stages = EfficientNetLite0().eval(), EfficientNetLite0(stages=True).eval()
+    stages.load_state_dict(last.state_dict())
+    images = torch.rand(2, 3, 64, 64)
+
+    with torch.inference_mode():
+        features = stages(images)
+        first_stage = stages.blocks[0](stages.stem(images))
+
+    assert features.shape == (2, 16 + 24 + 40 + 80 + 112 + 192 + 320 + 1280)
+    torch.testing.assert_close(features[:, :16], first_stage.mean(dim=(2, 3)))
+    torch.testing.assert_close(features[:, -1280:], last(images))

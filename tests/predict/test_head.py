@@ -52,6 +52,41 @@ def test_working_piece_by_piece_changes_nothing(positions: set[tuple[int, int]],
     np.testing.assert_array_equal(np.concatenate(pieces), with_context(embeddings, cells))
 
 
+def test_the_wider_square_is_the_mean_over_its_present_cells() -> None:
+    # One row of seven tiles, worth 1 2 4 8 16 32 64.
+    embeddings = np.array([[1], [2], [4], [8], [16], [32], [64]], dtype=np.float32)
+    cells = np.array([[0, column] for column in range(7)], dtype=np.int32)
+
+    joined = with_context(embeddings, cells)
+
+    assert joined[3].tolist() == pytest.approx([8, (4 + 8 + 16) / 3, (2 + 4 + 8 + 16 + 32) / 5])
+    assert joined[0].tolist() == pytest.approx([1, 3 / 2, 7 / 3])
+
+
+def test_five_by_five_is_the_mean_over_twenty_five_tiles() -> None:
+    cells = np.argwhere(np.ones((5, 5))).astype(np.int32)
+    embeddings = np.arange(25, dtype=np.float32)[:, None] ** 2
+
+    joined = with_context(embeddings, cells, slice(12, 13))
+
+    inner = [6, 7, 8, 11, 12, 13, 16, 17, 18]
+    assert joined.tolist() == [pytest.approx([144, sum(i * i for i in inner) / 9, sum(i * i for i in range(25)) / 25])]
+
+
+def test_the_sides_come_in_the_order_given() -> None:
+    embeddings, cells = np.array([[1], [3]], dtype=np.float32), np.array([[0, 0], [0, 2]], dtype=np.int32)
+
+    assert with_context(embeddings, cells, context=(1, 5)).tolist() == [[1, 2], [3, 2]]
+    assert with_context(embeddings, cells, context=(3,)).tolist() == [[1], [3]]
+    assert with_context(embeddings, cells, context=(1,)).tolist() == [[1], [3]]
+
+
+@pytest.mark.parametrize("context", [(), (1, 2), (3, 1), (1, 1), (-1,)])
+def test_sides_that_are_even_or_do_not_grow_are_refused(context: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="context must be growing odd sides"):
+        with_context(np.zeros((1, 1), np.float32), np.zeros((1, 2), np.int32), context=context)
+
+
 def test_the_head_centers_projects_regresses_and_adds_the_intercept() -> None:
     head = RidgeHead(
         mean=np.array([1, 2], dtype=np.float32),

@@ -18,6 +18,8 @@ from vst_dicom.predict.predictor import Predictor
 from vst_dicom.predict.reference import check_reference, reference_tile, tile_sha256
 from vst_dicom.predict.trust import Familiarity, Intervals, Trust
 
+LAST_LAYER = EFFICIENTNET_LITE0.model_copy(update={"pooling": "network", "embed_dim": 1280})
+
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, np.ndarray]:
@@ -27,7 +29,7 @@ def weights() -> dict[str, np.ndarray]:
 
 
 def features_of(weights: dict[str, np.ndarray], tiles: np.ndarray) -> np.ndarray:
-    network = build_encoder(EFFICIENTNET_LITE0, {name: torch.from_numpy(value) for name, value in weights.items()})
+    network = build_encoder(LAST_LAYER, {name: torch.from_numpy(value) for name, value in weights.items()})
     with torch.inference_mode():
         return network((torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5).numpy()
 

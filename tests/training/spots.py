@@ -22,5 +22,6 @@ def section(
         expression=expression.astype(np.float32),
         total_counts=random.uniform(500, 5000, n_spots),
         site="not stated",
+        context=(1, 3),
         markers=np.zeros((n_spots, 0), dtype=np.float32),
     )

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 
 from tests.predict.bundles import gene_entry, manifest
-from vst_dicom.predict.manifest import BUNDLE_FILES, GeneEntry, Manifest
+from vst_dicom.predict.manifest import BUNDLE_FILES, Distribution, GeneEntry, Manifest, Uncertainty
 from vst_dicom.training.card import best_baseline, remarks, warns_of_few_patients
 from vst_dicom.training.card_chapter import Chapter
 from vst_dicom.training.card_genes import gene_table
 from vst_dicom.training.card_html import table
+from vst_dicom.training.card_parts import chapters_of
 from vst_dicom.training.card_plots import draw_baselines, draw_distribution
 from vst_dicom.training.evaluate import Protocol
 from vst_dicom.training.evidence import Row
@@ -107,3 +108,27 @@ def test_a_distribution_of_one_gene_can_be_drawn() -> None:
     verdicts = judge([score(Protocol.PATIENT, "A", "A", Made(np.float64(0.4).item()))], ("A",), 0)
 
     assert draw_distribution(verdicts).startswith("<?xml")
+
+
+def test_intervals_and_unfamiliar_tissue_have_their_chapters() -> None:
+    found = of_patients(6).model_copy(
+        update={
+            "uncertainty": Uncertainty(coverage=0.9, quantile=1.7, unit="patient", n_units=6, most_promised=6 / 7,
+                                       held_out_coverage=0.913, by_unit={"P0": 0.88, "P1": 0.946}),
+            "distribution": Distribution(n_tiles=500, n_components=32, percentile=99, unit="patient", n_units=6,
+                                         held_out_unfamiliar={"P0": 0.012}, refuse_share=0.2),
+        }
+    )  # fmt: skip
+
+    intervals, unfamiliar = chapters_of(found)
+
+    assert "measured on patients left out of that too: 91.3% on average" in intervals.paragraphs[0]
+    assert "6 patients cannot promise a new one more than 86%" in intervals.paragraphs[1]
+    assert intervals.rows[1] == ("patient P1", "left out of the calibration", "94.6%")
+    assert intervals.picture.startswith("<?xml")
+    assert unfamiliar.rows == (("P0", "1.2%"),)
+    assert "more than 20% of its tissue masked is refused" in unfamiliar.paragraphs[0]
+
+
+def test_a_bundle_without_them_has_no_such_chapter() -> None:
+    assert chapters_of(of_patients(6)) == []

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from anndata import AnnData
 from torch import Tensor, nn
 
 from tests.array_source import ArraySource
@@ -54,7 +56,7 @@ def test_training_at_the_middle_of_a_tile_sees_what_prediction_sees_there(
     source = source_of(image)
     grid, _ = lay_grid(source.levels[0], find_tissue(read_thumbnail(source)))
     batches = sample_tiles(source, grid.corners_px, grid.tile_size)
-    predicted = with_context(engine.embed(batches, len(grid)), grid.cells, context=(1, 3))
+    predicted = with_context(engine.embed(batches, len(grid)), grid.cells)
 
     trained, _ = describe_places(source, grid.centers_px, engine, "S")
 
@@ -63,7 +65,9 @@ def test_training_at_the_middle_of_a_tile_sees_what_prediction_sees_there(
 
 
 def test_a_spot_on_glass_still_counts_itself(image: np.ndarray, engine: TorchEngine) -> None:
-    trained, plain = describe_places(source_of(image), np.array([[7.5 * TILE - 3, 5.5 * TILE - 3]]), engine, "S")
+    place = np.array([[7.5 * TILE - 3, 5.5 * TILE - 3]])
+
+    trained, plain = describe_places(source_of(image), place, engine, "S", context=(1, 3))
 
     np.testing.assert_allclose(trained, 245 / 255, atol=1e-6)
     assert plain[0, 0] == 0
@@ -108,6 +112,28 @@ def test_described_spots_know_their_site_and_marker_genes(
     assert described.site == "Uppsala"
     np.testing.assert_allclose(described.markers, [[0, np.log(10001)], [0, np.log(10001)]], rtol=1e-6)
     assert described.subset(np.array([1])).markers.shape == (1, 2)
+
+
+def test_anndata_and_hest_metadata_give_the_same_features_as_tables(
+    tmp_path: Path, image: np.ndarray, engine: TorchEngine
+) -> None:
+    tables = section_files(tmp_path, image)
+    AnnData(
+        X=np.array([[1], [2]]),
+        obs=pd.DataFrame(index=["AAAC-1", "AAAG-1"]),
+        var=pd.DataFrame(index=["ERBB2"]),
+        obsm={"spatial": np.array([[500, 400], [700.6, 500.2]])},
+    ).write_h5ad(tmp_path / "S.h5ad")
+    (tmp_path / "S.json").write_text(f'{{"pixel_size_um_estimated": {SPACING_UM}}}', encoding="utf-8")
+    hest = Section(id="S", patient="P", image="S.png", h5ad="S.h5ad", metadata="S.json")
+
+    first, second = (
+        describe_spots(section, read_spots(section, tmp_path, ["ERBB2"]), tmp_path, engine, "key")
+        for section in (tables, hest)
+    )
+
+    for name in ("centers_px", "features", "plain", "expression", "total_counts"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
 def test_another_encoder_does_not_get_the_cached_features(
@@ -186,6 +212,6 @@ def test_a_tile_that_spots_share_is_embedded_once(image: np.ndarray, engine: Tor
 
     features, plain = describe_places(source_of(image), centers, engine, "S", lambda *given: told.append(given))
 
-    assert told[-1][1] == 12  # columns 2 to 5 of rows 1 to 3, all tissue
+    assert told[-1][1] == 20  # columns 1 to 5 of rows 1 to 4, all that are tissue
     np.testing.assert_allclose(features, np.concatenate([part[0] for part in apart]), atol=1e-6)
     np.testing.assert_allclose(plain, np.concatenate([part[1] for part in apart]))

@@ -1,9 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.training.spots import section
-from vst_dicom.training.fit import Choice, Recipe, choose, decompose, fit_head, solve
+from vst_dicom.training.components import decompose
+from vst_dicom.training.features import SectionSpots
+from vst_dicom.training.fit import Choice, Recipe, choose, fit_head
+from vst_dicom.training.fit_ridge import fit_ridge
 from vst_dicom.training.scores import pearson
+
+
+def equally_deep(part: SectionSpots) -> SectionSpots:
+    """Give all spots the same counts, so that all weigh the same."""
+    return replace(part, total_counts=np.full(len(part.total_counts), 1000.0))
+
 
 RECIPE = Recipe(n_components=12, alphas=(0.001, 100.0), ranks=(1, 3))
 
@@ -19,8 +30,8 @@ def test_the_head_learns_a_linear_truth_and_carries_it_to_another_section() -> N
 
 
 def test_without_penalty_the_head_is_ordinary_least_squares_within_sections() -> None:
-    parts = [section("a", "P", 0), section("b", "P", 1, offset=7.0)]
-    head = solve(decompose(parts, 12), Choice(alpha=0.0, rank=3))
+    parts = [equally_deep(section("a", "P", 0)), equally_deep(section("b", "P", 1, offset=7.0))]
+    head = fit_ridge(decompose(parts, 12), alpha=0.0, rank=3)
 
     x = np.concatenate([part.features - part.features.mean(axis=0) for part in parts]).astype(np.float64)
     y = np.concatenate([part.expression - part.expression.mean(axis=0) for part in parts]).astype(np.float64)
@@ -32,7 +43,7 @@ def test_what_differs_between_sections_as_a_whole_is_not_learned() -> None:
     shifted = [section("a", "P", 0), section("b", "P", 1, offset=50.0)]
     plain = [section("a", "P", 0), section("b", "P", 1)]
 
-    slopes = [solve(decompose(parts, 12), Choice(1.0, 3)) for parts in (shifted, plain)]
+    slopes = [fit_ridge(decompose(parts, 12), 1.0, 3) for parts in (shifted, plain)]
 
     np.testing.assert_allclose(
         slopes[0].components.T @ slopes[0].coefficients, slopes[1].components.T @ slopes[1].coefficients, atol=1e-3
@@ -41,22 +52,24 @@ def test_what_differs_between_sections_as_a_whole_is_not_learned() -> None:
 
 def test_mean_features_predict_mean_expression() -> None:
     parts = [section("a", "P", 0), section("b", "P", 1)]
-    head, _ = fit_head(parts, RECIPE)
-    features = np.concatenate([part.features for part in parts])
-    expression = np.concatenate([part.expression for part in parts])
+    for part in parts:
+        part.features[:] -= np.average(part.features, axis=0, weights=np.sqrt(part.total_counts))
+    means = [np.average(part.expression, axis=0, weights=np.sqrt(part.total_counts)) for part in parts]
 
-    np.testing.assert_allclose(head.apply(features).mean(axis=0), expression.mean(axis=0), atol=1e-4)
+    centered, _ = fit_head(parts, RECIPE)
+
+    np.testing.assert_allclose(centered.apply(np.zeros((1, 12), np.float32))[0], np.mean(means, axis=0), atol=1e-4)
 
 
 def test_one_program_makes_all_genes_of_one_pattern() -> None:
     part = section("a", "P", 0)
-    predicted = solve(decompose([part], 12), Choice(0.1, 1)).apply(part.features)
+    predicted = fit_ridge(decompose([part], 12), 0.1, 1).apply(part.features)
 
     assert np.linalg.matrix_rank(predicted - predicted.mean(axis=0), tol=1e-3) == 1
 
 
 def test_own_and_neighborhood_features_get_the_same_total_variance() -> None:
-    part = section("a", "P", 0)
+    part = equally_deep(section("a", "P", 0))
     scaled = part.features * decompose([part], 12).block_scale
 
     assert scaled[:, :6].var(axis=0).sum() == pytest.approx(scaled[:, 6:].var(axis=0).sum(), rel=1e-5)

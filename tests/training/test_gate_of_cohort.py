@@ -11,7 +11,7 @@ from vst_dicom.training.gate import GeneEvidence, judge
 
 SIDE = 14
 N_PROGRAMMED, N_UNPREDICTABLE, N_DEPTH = 15, 40, 3
-RECIPE = Recipe(n_components=16, alphas=(0.3,), ranks=(10,), n_members=0)
+RECIPE = Recipe(n_components=16, alphas=(0.03,), ranks=(10,), n_members=0)
 PATIENTS = tuple(f"P{number}" for number in range(8))
 
 

@@ -28,12 +28,12 @@ PANEL = (Gene("ERBB2", "HGNC:3430"), Gene("IGKC"))
 
 def spots(name: str, patient: str, seed: int) -> SectionSpots:
     random = np.random.default_rng(seed)
-    features = random.standard_normal((40, 2560)).astype(np.float32)
-    features[:, 0] *= 60
-    genes = np.column_stack([features[:, 0] / 60, random.standard_normal(40)]) + 3
+    features = random.standard_normal((40, 3 * 2064)).astype(np.float32)
+    features[:, 0] *= 150
+    genes = np.column_stack([features[:, 0] / 150, random.standard_normal(40)]) + 3
     return SectionSpots(name, patient, random.uniform(0, 9, (40, 2)), features, random.uniform(1, 9, (40, 3)),
                         genes.astype(np.float32), random.uniform(100, 900, 40), "not stated",
-                        np.zeros((40, 0), dtype=np.float32))  # fmt: skip
+                        np.zeros((40, 0), dtype=np.float32), (1, 3, 5))  # fmt: skip
 
 
 class ReadPage(HTMLParser):

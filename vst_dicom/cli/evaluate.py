@@ -66,14 +66,13 @@ def _evaluate_one(
     from vst_dicom.training.evaluate import evaluate as evaluate_recipe
     from vst_dicom.training.evaluate import score_head
     from vst_dicom.training.evidence import summarize
-    from vst_dicom.training.fit import Recipe
+    from vst_dicom.training.fit import DEFAULT_RECIPE
 
     manifest = loaded.manifest
     trained_on = {(c.doi, patient) for c in manifest.training.cohorts for patient in c.patients}
-    recipe = Recipe(n_components=manifest.head.n_components)
     sections = _describe(loaded, cohort, folder, [gene.symbol for gene in manifest.genes], cache, device)
     with stage_progress() as progress:
-        scores = evaluate_recipe(sections, recipe, lambda done, total: progress("held-out fits", done, total))
+        scores = evaluate_recipe(sections, DEFAULT_RECIPE, lambda done, total: progress("held-out fits", done, total))
     unseen = [section for section in sections if (cohort.doi, section.patient) not in trained_on]
     shipped = score_head(loaded.head, unseen) if unseen else []
     _report(summarize(scores), shipped, manifest.id, as_json=as_json)
@@ -99,9 +98,7 @@ def _compare(
     predicted = []
     for bundle, sections in zip(bundles, described, strict=True):
         columns = [[gene.symbol for gene in bundle.manifest.genes].index(symbol) for symbol in symbols]
-        predicted.append(
-            [bundle.head.apply(section.features[:, : bundle.head.n_features])[:, columns] for section in sections]
-        )
+        predicted.append([bundle.head.apply(section.features)[:, columns] for section in sections])
     comparison = compare(symbols, described[0], predicted[0], predicted[1])
     labels = [f"{bundle.manifest.id} {bundle.manifest.version}, {bundle.manifest_sha256[:12]}" for bundle in bundles]
     _report_comparison(comparison, labels, as_json=as_json)
@@ -116,7 +113,10 @@ def _describe(
 
     weights = weights_of(bundle)
     with stage_progress() as progress:
-        return describe_cohort(cohort, folder, symbols, weights.engine(device.value), weights.key, cache, progress)
+        return describe_cohort(
+            cohort, folder, symbols, weights.engine(device.value), weights.key, cache, progress,
+            context=weights.spec.context,
+        )  # fmt: skip
 
 
 def _report(rows: "list[Row]", shipped: "list[tuple[str, float, float]]", bundle_id: str, *, as_json: bool) -> None:

@@ -132,10 +132,10 @@ def print_outcome(summary: Mapping[str, Any], folder: Path) -> None:
         f"{summary['device']}: {len(shown)} of {len(summary['genes'])} genes are shown, the others lack evidence."
     )
     if shown:
-        table = Table("gene", "status", "held-out r", "beyond depth", "mean", "95th %", "regions")
+        table = Table("gene", "status", "held-out r", "beyond depth", "mean", "95th %", "hotspots")
         for gene in shown[:_TABLE_ROWS]:
             held_out = gene["held_out"]
-            n_regions = sum(region["gene"] == gene["symbol"] for region in summary["regions"])
+            n_hotspots = sum(hotspot["gene"] == gene["symbol"] for hotspot in summary["hotspots"])
             adjusted = held_out["depth_adjusted_r"]
             table.add_row(
                 gene["symbol"],
@@ -144,12 +144,16 @@ def print_outcome(summary: Mapping[str, Any], folder: Path) -> None:
                 "" if adjusted is None else f"{adjusted:.2f}",
                 f"{gene['mean']:.2f}",
                 f"{gene['p95']:.2f}",
-                str(n_regions),
+                str(n_hotspots),
             )
         console.print(table)
         if len(shown) > _TABLE_ROWS:
             console.print(f"… and {len(shown) - _TABLE_ROWS} more in summary.json")
         console.print(f"mean, 95th %: predicted relative mRNA expression over the slide's tiles, {summary['unit']}")
+        console.print(
+            f"hotspots: {len(summary['hotspots'])} in all, places where it is high relative to similar tissue; "
+            "many slides have none"
+        )
     for warning in summary["warnings"]:
         console.print(f"[yellow]Mind:[/] {warning}")
     console.print(f"[bold]{summary['notice']}[/]")

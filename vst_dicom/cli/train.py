@@ -52,7 +52,14 @@ def train(
     folder, engine = data or cohort.parent, weights.engine(device.value)
     with stage_progress() as progress:
         sections = describe_cohort(
-            described, folder, [gene.symbol for gene in genes], engine, weights.key, cache, progress
+            described,
+            folder,
+            [gene.symbol for gene in genes],
+            engine,
+            weights.key,
+            cache,
+            progress,
+            context=weights.spec.context,
         )
         tiles = sample_sections(described, sections, folder, engine, weights.key, seed, cache, progress)
         scores = evaluate(sections, DEFAULT_RECIPE, lambda done, total: progress("held-out fits", done, total))

@@ -12,6 +12,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from vst_dicom.domain.expression import Gene
+from vst_dicom.domain.tissue import name_class
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 
 MAX_CODE_VALUE: Final = 16
@@ -79,8 +80,14 @@ EVIDENCE_SUPPORTED: Final = Code("vst-0111", OWN_SCHEME, "Supported by patients 
 EVIDENCE_EXPLORATORY: Final = Code("vst-0112", OWN_SCHEME, "Exploratory: too few patients to judge")
 HIGH_EXPRESSION_REGION: Final = Code("vst-0200", OWN_SCHEME, "Region of high predicted expression")
 TILE_IN_RANGE: Final = Code("vst-0201", OWN_SCHEME, "Tile with predicted expression in a range")
-REGION_THRESHOLD: Final = Code("vst-0202", OWN_SCHEME, "Least predicted expression of a tile of the region")
 NUMBER_OF_TILES: Final = Code("vst-0203", OWN_SCHEME, "Number of tiles")
+GI_STAR: Final = Code("vst-0204", OWN_SCHEME, "Highest Gi* of the region")
+GI_STAR_THRESHOLD: Final = Code("vst-0205", OWN_SCHEME, "Gi* that a hotspot of this slide exceeds")
+SIMILAR_TISSUE_MEAN: Final = Code("vst-0206", OWN_SCHEME, "Mean predicted expression of similar tissue")
+MEAN_LOWER: Final = Code("vst-0207", OWN_SCHEME, "Lower limit of the interval of the mean")
+MEAN_UPPER: Final = Code("vst-0208", OWN_SCHEME, "Upper limit of the interval of the mean")
+MASKED_NEARBY: Final = Code("vst-0209", OWN_SCHEME, "Fraction of nearby tissue masked as out of distribution")
+TISSUE_CLASS: Final = Code("vst-0210", OWN_SCHEME, "Tissue class by appearance")
 GENES_OVER_ALL_TISSUE: Final = Code("vst-0300", OWN_SCHEME, "Predicted expression over all tissue")
 GENE_OVER_ALL_TISSUE: Final = Code("vst-0301", OWN_SCHEME, "Predicted expression of a gene over all tissue")
 PARAMETER: Final = Code("vst-0302", OWN_SCHEME, "Parameter")
@@ -113,6 +120,12 @@ SEGMENTATION: Final = Code("113076", "DCM", "Segmentation")
 SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
 ACQUISITION_EQUIPMENT: Final = Code("109101", "DCM", "Acquisition Equipment")
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
+
+
+def tissue_class_code(tissue_class: int | None) -> Code:
+    """Code what tissue looks like; None stands for tissue that was not classified."""
+    digits = "0" if tissue_class is None else str(tissue_class + 1)
+    return Code(f"{TISSUE_CLASS.value}.{digits}", OWN_SCHEME, name_class(tissue_class).capitalize())
 
 
 def gene_code(gene: Gene) -> Code:

@@ -32,10 +32,11 @@ class BundleIdentity:
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
-    """Connected tiles with the highest predicted expression of one gene on this slide.
+class Hotspot:
+    """Connected tiles where predicted expression of one gene is high relative to similar tissue of the slide.
 
-    A region is a place to look at, not a finding: it says where the slide's own highest predictions lie.
+    A hotspot is a place to look at, not a finding: nothing was measured there, and it is no mutation. It stands out
+    beyond what maps of the same smoothness without any hotspot show.
 
     Parameters
     ----------
@@ -45,12 +46,23 @@ class Region:
         Whose expression.
     tiles
         Indices of its tiles, shape ``(n,)``.
+    z
+        Highest Gi* of a tile of it: how far the neighborhood's mean lies above that of similar tissue.
     threshold
-        Least value of a tile of the region, in the unit of the table.
+        What Gi* had to exceed on this slide.
     mean
-        Mean predicted value.
+        Mean predicted value, in the unit of the table.
+    interval
+        Of the mean, from held-out patients; None where too few were held out to say.
+    class_mean
+        Mean predicted value of the tissue that it is compared with.
     area_mm2
         Area of its tiles.
+    tissue_class
+        Class of most of its tiles, index into `vst_dicom.domain.tissue.TISSUE_CLASSES`; None where tissue was not
+        classified and the comparison is with all tissue of the slide.
+    masked_nearby
+        Fraction of the tissue in and around it that was left out for being unlike the training tissue.
     outlines_px
         Closed outer rings and holes, base level pixel *corner* coordinates x, y (the outer corner of the top left
         pixel is 0, 0), each of shape ``(n_points, 2)``, first point not repeated, the outer ring first.
@@ -59,15 +71,20 @@ class Region:
     number: int
     gene: PanelGene
     tiles: NDArray[np.int64]
+    z: float
     threshold: float
     mean: float
+    interval: tuple[float, float] | None
+    class_mean: float
     area_mm2: float
+    tissue_class: int | None
+    masked_nearby: float
     outlines_px: tuple[NDArray[np.float64], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class SlideResult:
-    """Predictions, regions and quality of one slide.
+    """Predictions, hotspots and quality of one slide.
 
     Parameters
     ----------
@@ -79,14 +96,20 @@ class SlideResult:
         The tiles and what was seen in them.
     expression
         Shown genes only.
-    regions
-        Top regions.
+    hotspots
+        Where expression is high relative to similar tissue; most genes of most slides have none.
     bundle
         Which model.
     parameters
         What the user chose, as text: optical path, focal plane, level, spacing.
     warnings
         What a reader of the result must know.
+    tissue_class
+        Index into `vst_dicom.domain.tissue.TISSUE_CLASSES`, shape ``(n_tiles,)``; None where the bundle has no
+        classifier that held-out tissue supports.
+    gi_star
+        Gi* of each tile and gene, shape ``(n_tiles, n_genes)``, NaN for tiles that no hotspot was looked for in; None
+        where none was looked for at all.
     signatures
         Every signature of the bundle; those that are not shown have no values.
     distance
@@ -106,11 +129,13 @@ class SlideResult:
     grid: TileGrid
     quality: TileQuality
     expression: ExpressionTable
-    regions: tuple[Region, ...]
+    hotspots: tuple[Hotspot, ...]
     bundle: BundleIdentity
     parameters: dict[str, str]
     warnings: tuple[str, ...]
     signatures: tuple[SignatureScore, ...] = ()
+    tissue_class: NDArray[np.int8] | None = None
+    gi_star: NDArray[np.float32] | None = None
     distance: NDArray[np.float32] | None = None
     half_width: NDArray[np.float32] | None = None
     interval_note: str = ""

@@ -12,21 +12,7 @@ LYMPHOCYTE_RICH: Final = 2
 FAT: Final = 3
 OTHER: Final = 4
 
-NOT_CLASSIFIED: Final = -1
-"""In place of a class where the bundle has no classifier that held-out tissue supports."""
 
-
-def name_class(tissue_class: int) -> str:
-    """Name a class for people.
-
-    Raises
-    ------
-    ValueError
-        If there is no such class.
-    """
-    if tissue_class == NOT_CLASSIFIED:
-        return "not classified"
-    if not 0 <= tissue_class < len(TISSUE_CLASSES):
-        msg = f"there is no tissue class {tissue_class}"
-        raise ValueError(msg)
-    return TISSUE_CLASSES[tissue_class]
+def name_class(tissue_class: int | None) -> str:
+    """Name a class for people; None stands for tissue that was not classified."""
+    return "not classified" if tissue_class is None else TISSUE_CLASSES[tissue_class]

@@ -12,6 +12,7 @@ from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.domain.signature import SignatureScore
+from vst_dicom.domain.tissue import TISSUE_CLASSES
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.encode.provenance import require_shown_genes
 from vst_dicom.files import whole_file
@@ -28,10 +29,10 @@ def write_anndata(
 
     ``obsm["spatial"]`` holds x, y of tile centers in base level pixels, pixel centers at whole numbers. Columns of
     ``obs`` that begin with ``signature_`` hold scores of shown signatures, ``uns["vst_dicom"]["signatures"]`` their
-    units and evidence. ``layers["interval_half_width"]`` holds half widths of the prediction intervals, and
-    ``obs["distance"]`` how unlike the training tissue a tile is, where the bundle can tell; tissue that was masked is
-    no row, its grid cells stand in ``uns["vst_dicom"]["masked_cells"]``. The values are predictions;
-    ``uns["vst_dicom"]`` says so.
+    units and evidence. ``layers["interval_half_width"]`` holds half widths of the prediction intervals,
+    ``layers["gi_star"]`` how far a tile's neighborhood stands out from similar tissue, and ``obs["distance"]`` how
+    unlike the training tissue a tile is, where the bundle can tell; tissue that was masked is no row, its grid cells
+    stand in ``uns["vst_dicom"]["masked_cells"]``. The values are predictions; ``uns["vst_dicom"]`` says so.
 
     Parameters
     ----------
@@ -54,13 +55,14 @@ def write_anndata(
         If a thumbnail comes without its spacing.
     """
     require_shown_genes(result)
+    layers = {"interval_half_width": result.half_width, "gi_star": result.gi_star}
     table = AnnData(
         X=np.ascontiguousarray(result.expression.values, dtype=np.float32),
         obs=_tiles(source, result),
         var=_genes(result),
         obsm={"spatial": result.grid.centers_px},
         uns={"vst_dicom": _about(source, result)},
-        layers={} if result.half_width is None else {"interval_half_width": result.half_width},
+        layers={name: layer for name, layer in layers.items() if layer is not None},
     )
     if thumbnail is not None:
         if thumbnail_spacing is None:
@@ -83,11 +85,18 @@ def _tiles(source: SourceSlide, result: SlideResult) -> pd.DataFrame:
             "sharpness": result.quality.sharpness,
             "blurred": result.quality.blurred,
             "inked": result.quality.inked,
+            **_tissue_class(result),
             **({} if result.distance is None else {"distance": result.distance}),
             **{_column(score): score.values for score in result.signatures if score.values is not None},
         },
         index=pd.Index([f"{row}x{column}" for row, column in zip(rows, columns, strict=True)], name="tile"),
     )
+
+
+def _tissue_class(result: SlideResult) -> dict[str, Any]:
+    if result.tissue_class is None:
+        return {}
+    return {"tissue_class": pd.Categorical.from_codes(result.tissue_class, categories=pd.Index(TISSUE_CLASSES))}
 
 
 def _column(score: SignatureScore) -> str:

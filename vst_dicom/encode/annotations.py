@@ -1,4 +1,4 @@
-"""Tiles and regions as Microscopy Bulk Simple Annotations (PS3.3 A.87)."""
+"""Tiles and hotspots as Microscopy Bulk Simple Annotations (PS3.3 A.87)."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,9 +11,9 @@ from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.expression import PanelGene
-from vst_dicom.domain.result import Region, SlideResult
+from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.encode import colors
-from vst_dicom.encode.outlines import corners_to_slide_mm, regions_by_gene, tile_corners_px
+from vst_dicom.encode.outlines import corners_to_slide_mm, hotspots_by_gene, tile_corners_px
 from vst_dicom.encode.provenance import (
     ANNOTATIONS,
     algorithm_identification,
@@ -35,7 +35,7 @@ N_DEFAULT_GENES: Final = 3
 
 
 def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence[str] | None = None) -> Dataset:
-    """Encode tiles as colored rectangles, by quintile of predicted expression, and regions as polygons.
+    """Encode tiles as colored rectangles, by quintile of predicted expression, and hotspots as polygons.
 
     Viewers color annotations by group, not by value; so each gene's tiles are split into quintiles, and these into
     groups of at most `MAX_ITEMS`. Every rectangle carries the predicted value of its gene. Coordinates are
@@ -74,8 +74,8 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     groups = []
     for index in _choose(result, genes):
         groups += _tile_groups(source, result, index)
-    for rank, (gene, regions) in enumerate(regions_by_gene(result)):
-        groups.append(_region_group(source, result, gene, regions, colors.REGIONS[rank % len(colors.REGIONS)]))
+    for rank, (gene, hotspots) in enumerate(hotspots_by_gene(result)):
+        groups.append(_hotspot_group(source, result, gene, hotspots, colors.HOTSPOTS[rank % len(colors.HOTSPOTS)]))
     for number, group in enumerate(groups, start=1):
         group.AnnotationGroupNumber = number
         group.AnnotationGroupUID = result_uid(source, result, ANNOTATIONS.name, "group", str(number))
@@ -138,24 +138,25 @@ def quintiles(values: NDArray[np.float32]) -> list[NDArray[np.int64]]:
     return [np.flatnonzero(fifth == number) for number in range(5)]
 
 
-def _region_group(
-    source: SourceSlide, result: SlideResult, panel_gene: PanelGene, regions: list[Region], color: colors.RGB
+def _hotspot_group(
+    source: SourceSlide, result: SlideResult, panel_gene: PanelGene, hotspots: list[Hotspot], color: colors.RGB
 ) -> Dataset:
-    """Outer outlines of a gene's regions; holes are left to the segmentation, since these polygons have none."""
+    """Outer outlines of a gene's hotspots; holes are left to the segmentation, since these polygons have none."""
     gene = panel_gene.gene
     label = f"High predicted {gene.symbol} expression"
     group = _group(result, label, codes.for_gene(codes.HIGH_EXPRESSION_REGION, gene, label), color)
     group.GraphicType = "POLYGON"
-    outlines = [corners_to_slide_mm(source.plane, region.outlines_px[0]) for region in regions]
-    _set_points(group, np.concatenate(outlines), len(regions))
+    outlines = [corners_to_slide_mm(source.plane, hotspot.outlines_px[0]) for hotspot in hotspots]
+    _set_points(group, np.concatenate(outlines), len(hotspots))
     numbers_per_point = 2 if "CommonZCoordinateValue" in group else 3
     lengths = [len(outline) * numbers_per_point for outline in outlines]
     group.LongPrimitivePointIndexList = (np.cumsum([0, *lengths[:-1]]) + 1).astype("<i4").tobytes()
     group.MeasurementsSequence = [
-        _measurements(codes.AREA, codes.SQUARE_MILLIMETER, np.array([region.area_mm2 for region in regions])),
+        _measurements(codes.AREA, codes.SQUARE_MILLIMETER, np.array([hotspot.area_mm2 for hotspot in hotspots])),
         _measurements(
-            codes.expression_of(gene), codes.UNIT_OF_EXPRESSION, np.array([region.mean for region in regions])
+            codes.expression_of(gene), codes.UNIT_OF_EXPRESSION, np.array([hotspot.mean for hotspot in hotspots])
         ),
+        _measurements(codes.GI_STAR, codes.NO_UNITS, np.array([hotspot.z for hotspot in hotspots])),
     ]
     return group
 

@@ -8,7 +8,7 @@ RGB = tuple[int, int, int]
 
 TISSUE: Final[RGB] = (160, 160, 160)
 
-REGIONS: Final[tuple[RGB, ...]] = (
+HOTSPOTS: Final[tuple[RGB, ...]] = (
     (213, 94, 0),
     (0, 114, 178),
     (0, 158, 115),
@@ -18,6 +18,15 @@ REGIONS: Final[tuple[RGB, ...]] = (
     (240, 228, 66),
 )
 """Told apart by people with any color vision (Okabe and Ito 2008); gene after gene, then again from the start."""
+
+TISSUE_CLASSES: Final[tuple[RGB, ...]] = (
+    (122, 92, 160),
+    (222, 165, 182),
+    (64, 84, 150),
+    (236, 222, 170),
+    (190, 190, 190),
+)
+"""In the order of `vst_dicom.domain.tissue.TISSUE_CLASSES`: muted, so that hotspots stand out from them."""
 
 QUINTILES: Final[tuple[RGB, ...]] = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 """Lowest to highest: equal steps of viridis, which grows evenly lighter."""

@@ -1,4 +1,4 @@
-"""Tiles and regions as GeoJSON (RFC 7946) in the form that QuPath imports."""
+"""Tiles and hotspots as GeoJSON (RFC 7946) in the form that QuPath imports."""
 
 import json
 import uuid
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.result import SlideResult
-from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
+from vst_dicom.domain.result import Hotspot, SlideResult
+from vst_dicom.domain.tissue import name_class
+from vst_dicom.domain.wording import HOTSPOT, RESEARCH_USE_ONLY, UNIT
 from vst_dicom.encode import colors
-from vst_dicom.encode.outlines import regions_by_gene, tile_corners_px
+from vst_dicom.encode.outlines import hotspots_by_gene, tile_corners_px
 from vst_dicom.encode.provenance import require_shown_genes, result_uid
 from vst_dicom.files import whole_file
 
@@ -24,7 +25,7 @@ N_DECIMALS = 4
 
 
 def write_geojson(path: Path, source: SourceSlide, result: SlideResult) -> None:
-    """Write tiles with their predicted values, and regions as annotations.
+    """Write tiles with their predicted values, and hotspots as annotations.
 
     Coordinates are base level pixels; the outer corner of the top left pixel is (0, 0). Identifiers derive from the
     result, so importing twice does not double objects under other names.
@@ -55,7 +56,7 @@ def write_geojson(path: Path, source: SourceSlide, result: SlideResult) -> None:
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(json.dumps(head)[:-1] + ', "features": [')
         separator = "\n"
-        for features in (_regions(result, namespace), _tiles(result, namespace)):
+        for features in (_hotspots(result, namespace), _tiles(result, namespace)):
             for feature in features:
                 file.write(separator + json.dumps(feature, separators=(",", ":")))
                 separator = ",\n"
@@ -66,33 +67,51 @@ def _tiles(result: SlideResult, namespace: uuid.UUID) -> Iterator[Feature]:
     symbols = [panel_gene.gene.symbol for panel_gene in result.expression.genes]
     rings = tile_corners_px(result.grid).reshape(-1, 4, 2)
     values = result.expression.values.astype(np.float64).round(N_DECIMALS)
-    for (row, column), ring, tile_values in zip(result.grid.cells.tolist(), rings, values, strict=True):
-        yield _feature(
-            uuid.uuid5(namespace, f"tile {row} {column}"),
-            [ring],
-            {"objectType": "tile", "measurements": dict(zip(symbols, tile_values.tolist(), strict=True))},
-        )
+    for tile, ((row, column), ring) in enumerate(zip(result.grid.cells.tolist(), rings, strict=True)):
+        properties: Feature = {
+            "objectType": "tile",
+            "measurements": dict(zip(symbols, values[tile].tolist(), strict=True)),
+        }
+        if result.tissue_class is not None:
+            properties["metadata"] = {"tissue class": name_class(int(result.tissue_class[tile]))}
+        yield _feature(uuid.uuid5(namespace, f"tile {row} {column}"), [ring], properties)
 
 
-def _regions(result: SlideResult, namespace: uuid.UUID) -> Iterator[Feature]:
-    for rank, (panel_gene, regions) in enumerate(regions_by_gene(result)):
+def _hotspots(result: SlideResult, namespace: uuid.UUID) -> Iterator[Feature]:
+    for rank, (panel_gene, hotspots) in enumerate(hotspots_by_gene(result)):
         symbol = panel_gene.gene.symbol
         label = f"High predicted {symbol} expression"
-        color = list(colors.REGIONS[rank % len(colors.REGIONS)])
-        for region in regions:
+        color = list(colors.HOTSPOTS[rank % len(colors.HOTSPOTS)])
+        for hotspot in hotspots:
             properties = {
                 "objectType": "annotation",
-                "name": f"{symbol} region {region.number}",
+                "name": f"{symbol} hotspot {hotspot.number}",
                 "classification": {"name": label, "color": color},
                 "isLocked": True,
-                "measurements": {
-                    "Area mm^2": round(region.area_mm2, 6),
-                    f"Mean {symbol}": round(region.mean, N_DECIMALS),
-                    f"Least {symbol}": round(region.threshold, N_DECIMALS),
+                "measurements": _measurements(hotspot),
+                "metadata": {
+                    "tissue class": name_class(hotspot.tissue_class),
+                    "unit": UNIT,
+                    "meaning": HOTSPOT,
+                    "intended use": RESEARCH_USE_ONLY,
                 },
-                "metadata": {"unit": UNIT, "intended use": RESEARCH_USE_ONLY},
             }
-            yield _feature(uuid.uuid5(namespace, f"region {region.number}"), list(region.outlines_px), properties)
+            yield _feature(uuid.uuid5(namespace, f"hotspot {hotspot.number}"), list(hotspot.outlines_px), properties)
+
+
+def _measurements(hotspot: Hotspot) -> dict[str, float]:
+    symbol = hotspot.gene.gene.symbol
+    numbers = {
+        "Area mm^2": hotspot.area_mm2,
+        f"Mean {symbol}": hotspot.mean,
+        f"Mean {symbol} of similar tissue": hotspot.class_mean,
+        "Gi*": hotspot.z,
+        "Gi* threshold": hotspot.threshold,
+        "Masked nearby": hotspot.masked_nearby,
+    }
+    if hotspot.interval is not None:
+        numbers[f"Mean {symbol}, lower limit"], numbers[f"Mean {symbol}, upper limit"] = hotspot.interval
+    return {name: round(number, N_DECIMALS) for name, number in numbers.items()}
 
 
 def _feature(identifier: uuid.UUID, rings: list[NDArray[np.float64]], properties: Feature) -> Feature:

@@ -1,11 +1,11 @@
-"""Tiles and regions as outlines."""
+"""Tiles and hotspots as outlines."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.geometry import SlidePlane
-from vst_dicom.domain.result import Region, SlideResult
+from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.domain.tiles import TileGrid
 
 
@@ -25,9 +25,9 @@ def corners_to_slide_mm(plane: SlidePlane, corners_px: NDArray[np.float64]) -> N
     return plane.to_slide_mm(corners_px[:, 0] - 0.5, corners_px[:, 1] - 0.5)
 
 
-def regions_by_gene(result: SlideResult) -> list[tuple[PanelGene, list[Region]]]:
-    """Regions of each gene that has any, in the order in which genes first appear."""
-    groups: dict[str, tuple[PanelGene, list[Region]]] = {}
-    for region in result.regions:
-        groups.setdefault(region.gene.gene.symbol, (region.gene, []))[1].append(region)
+def hotspots_by_gene(result: SlideResult) -> list[tuple[PanelGene, list[Hotspot]]]:
+    """Hotspots of each gene that has any, in the order in which genes first appear."""
+    groups: dict[str, tuple[PanelGene, list[Hotspot]]] = {}
+    for hotspot in result.hotspots:
+        groups.setdefault(hotspot.gene.gene.symbol, (hotspot.gene, []))[1].append(hotspot)
     return list(groups.values())

@@ -78,9 +78,9 @@ def require_shown_genes(result: SlideResult) -> None:
     BundleError
         If no gene of the bundle may be shown.
     ValueError
-        If a gene that may not be shown is among the values or regions.
+        If a gene that may not be shown is among the values or hotspots.
     """
-    written = (*result.expression.genes, *(region.gene for region in result.regions))
+    written = (*result.expression.genes, *(hotspot.gene for hotspot in result.hotspots))
     hidden = sorted({panel_gene.gene.symbol for panel_gene in written if not panel_gene.shown})
     if hidden:
         msg = f"genes that evidence does not support must not be written: {', '.join(hidden)}"

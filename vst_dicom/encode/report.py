@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import GeneStatus, PanelGene
-from vst_dicom.domain.result import BundleIdentity, Region, SlideResult
+from vst_dicom.domain.result import BundleIdentity, Hotspot, SlideResult
+from vst_dicom.domain.wording import HOTSPOT
 from vst_dicom.encode.outlines import corners_to_slide_mm
 from vst_dicom.encode.provenance import (
     PRODUCT,
@@ -33,9 +34,9 @@ _CONTAINS: Final = sr.RelationshipTypeValues.CONTAINS
 
 
 def encode_report(source: SourceSlide, result: SlideResult, others: Sequence[Dataset] = ()) -> Dataset:
-    """Encode what was found on the slide: region by region, then gene by gene over all tissue.
+    """Encode what was found on the slide: hotspot by hotspot, then gene by gene over all tissue.
 
-    Regions are polygons in the slide's frame of reference, and the subject is the specimen, as viewers ask. Values
+    Hotspots are polygons in the slide's frame of reference, and the subject is the specimen, as viewers ask. Values
     over all tissue stand in a container of their own, because a viewer fails on measurement groups without a
     region.
 
@@ -86,11 +87,11 @@ def _document(source: SourceSlide, result: SlideResult) -> Dataset:
             sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
         )
     )
-    if result.regions:
-        regions = _container(codes.IMAGING_MEASUREMENTS)
-        for region in result.regions:
-            regions.ContentSequence.extend(_region_group(source, result, region))
-        root.ContentSequence.append(regions)
+    if result.hotspots:
+        hotspots = _container(codes.IMAGING_MEASUREMENTS)
+        for hotspot in result.hotspots:
+            hotspots.ContentSequence.extend(_hotspot_group(source, result, hotspot))
+        root.ContentSequence.append(hotspots)
     genes = _container(codes.GENES_OVER_ALL_TISSUE)
     for index, panel_gene in enumerate(result.expression.genes):
         genes.ContentSequence.append(_gene_summary(panel_gene, result.expression.values[:, index]))
@@ -130,17 +131,17 @@ def _subject(header: Dataset) -> sr.SubjectContext | None:
     return sr.SubjectContext(_concept(codes.SPECIMEN), context)
 
 
-def _region_group(
-    source: SourceSlide, result: SlideResult, region: Region
+def _hotspot_group(
+    source: SourceSlide, result: SlideResult, hotspot: Hotspot
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    """Describe a region by its outer outline (TID 1410)."""
-    gene = region.gene.gene
-    outline = corners_to_slide_mm(source.plane, region.outlines_px[0])
+    """Describe a hotspot by its outer outline (TID 1410)."""
+    gene = hotspot.gene.gene
+    outline = corners_to_slide_mm(source.plane, hotspot.outlines_px[0])
     label = f"High predicted {gene.symbol} expression"
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
-            uid=result_uid(source, result, REPORT.name, "region", str(region.number)),
-            identifier=f"{gene.symbol} region {region.number}",
+            uid=result_uid(source, result, REPORT.name, "hotspot", str(hotspot.number)),
+            identifier=f"{gene.symbol} hotspot {hotspot.number}",
         ),
         referenced_region=sr.ImageRegion3D(
             sr.GraphicTypeValues3D.POLYGON, np.concatenate([outline, outline[:1]]), source.frame_of_reference_uid
@@ -150,18 +151,33 @@ def _region_group(
         algorithm_id=sr.AlgorithmIdentification(
             plain(result.bundle.bundle_id), plain(result.bundle.version), [f"sha256={result.bundle.sha256}"]
         ),
-        measurements=[
-            _measurement(codes.AREA, region.area_mm2, codes.SQUARE_MILLIMETER),
-            _measurement(codes.expression_of(gene), region.mean, codes.UNIT_OF_EXPRESSION, codes.MEAN),
-            _measurement(codes.REGION_THRESHOLD, region.threshold, codes.UNIT_OF_EXPRESSION),
-            _measurement(codes.NUMBER_OF_TILES, len(region.tiles), codes.NO_UNITS),
-        ],
+        measurements=_hotspot_measurements(hotspot),
         qualitative_evaluations=[
             sr.QualitativeEvaluation(_concept(codes.gene_concept(gene)), _concept(codes.gene_code(gene))),
-            sr.QualitativeEvaluation(_concept(codes.EVIDENCE), _concept(_EVIDENCE[region.gene.status])),
+            sr.QualitativeEvaluation(_concept(codes.EVIDENCE), _concept(_EVIDENCE[hotspot.gene.status])),
+            sr.QualitativeEvaluation(
+                _concept(codes.TISSUE_CLASS), _concept(codes.tissue_class_code(hotspot.tissue_class))
+            ),
             sr.QualitativeEvaluation(_concept(codes.INTENDED_USE), _concept(codes.RESEARCH_USE)),
         ],
     )
+
+
+def _hotspot_measurements(hotspot: Hotspot) -> list[sr.Measurement]:
+    unit = codes.UNIT_OF_EXPRESSION
+    numbers = [
+        _measurement(codes.AREA, hotspot.area_mm2, codes.SQUARE_MILLIMETER),
+        _measurement(codes.expression_of(hotspot.gene.gene), hotspot.mean, unit, codes.MEAN),
+        _measurement(codes.SIMILAR_TISSUE_MEAN, hotspot.class_mean, unit),
+        _measurement(codes.GI_STAR, hotspot.z, codes.NO_UNITS),
+        _measurement(codes.GI_STAR_THRESHOLD, hotspot.threshold, codes.NO_UNITS),
+        _measurement(codes.NUMBER_OF_TILES, len(hotspot.tiles), codes.NO_UNITS),
+        _measurement(codes.MASKED_NEARBY, hotspot.masked_nearby, codes.NO_UNITS),
+    ]
+    if hotspot.interval is not None:
+        lower, upper = hotspot.interval
+        numbers += [_measurement(codes.MEAN_LOWER, lower, unit), _measurement(codes.MEAN_UPPER, upper, unit)]
+    return numbers
 
 
 def _gene_summary(panel_gene: PanelGene, values: np.ndarray) -> sr.ContainerContentItem:
@@ -202,6 +218,8 @@ def _remarks(result: SlideResult) -> sr.ContainerContentItem:
     remarks.ContentSequence.append(
         sr.CodeContentItem(_concept(codes.INTENDED_USE), _concept(codes.RESEARCH_USE), _CONTAINS)
     )
+    if result.hotspots:
+        remarks.ContentSequence.append(_text(codes.COMMENT, HOTSPOT))
     for name, value in result.parameters.items():
         remarks.ContentSequence.append(_text(codes.PARAMETER, f"{name}: {value}"))
     for warning in result.warnings:

@@ -1,1 +1,1 @@
-"""Expression maps, regions, the summary and the picture."""
+"""Expression maps, hotspots, the summary and the picture."""

@@ -161,7 +161,7 @@ def _evidence(gene: PanelGene) -> float:
 def _draw_map(
     axes: Axes, backdrop: Backdrop, result: SlideResult, gene: PanelGene, gene_map: NDArray[np.float32]
 ) -> None:
-    """One gene over the pale slide, its regions outlined, its evidence and unit beside it."""
+    """One gene over the pale slide, its hotspots outlined, its evidence and unit beside it."""
     pale = (255 - (255 - backdrop.image.mean(axis=2)) * 0.4).astype(np.uint8)
     axes.imshow(pale, cmap="gray", vmin=0, vmax=255, aspect=backdrop.aspect)
     size, tile = result.grid.size, result.grid.tile_size
@@ -172,9 +172,9 @@ def _draw_map(
         gene_map, cmap=_COLORS, extent=(-0.5, right, bottom, -0.5), vmin=low, vmax=max(high, low + 1e-3),
         interpolation="nearest", aspect=backdrop.aspect,
     )  # fmt: skip
-    for region in result.regions:
-        if region.gene == gene:
-            for ring in region.outlines_px:
+    for hotspot in result.hotspots:
+        if hotspot.gene == gene:
+            for ring in hotspot.outlines_px:
                 points = ring / backdrop.base_px - 0.5
                 axes.add_patch(Polygon(points, closed=True, fill=False, edgecolor=_OUTLINE, linewidth=1.2))
     axes.annotate(gene.gene.symbol, (0, 1), xytext=(0, 15), xycoords="axes fraction", textcoords="offset points",
@@ -215,6 +215,13 @@ def _hatch_masked(axes: Axes, backdrop: Backdrop, result: SlideResult) -> None:
     axes.add_collection(PatchCollection(squares, hatch="/////", facecolor="none", edgecolor=_INK, linewidth=0))
 
 
+def _outlined(result: SlideResult) -> str:
+    """Say what outlines mean, or that there are none."""
+    if not result.hotspots:
+        return "no place stands out from similar tissue"
+    return "outlined: high relative to similar tissue of this slide"
+
+
 def _write_frame(figure: Figure, result: SlideResult) -> None:
     """Title, facts and the notice that every picture carries."""
     width, height = figure.get_size_inches()
@@ -223,7 +230,7 @@ def _write_frame(figure: Figure, result: SlideResult) -> None:
     facts = (
         f"{len(result.grid):,} tiles   ·   bundle {result.bundle.bundle_id} {result.bundle.version}   ·   "
         f"{n_shown} {'gene' if n_shown == 1 else 'genes'} shown   ·   "
-        "predicted from morphology, not measured   ·   outlined: this slide's highest 5 % of tiles"
+        f"predicted from morphology, not measured   ·   {_outlined(result)}"
         + ("   ·   hatched: tissue without values" if len(result.masked_cells) else "")
     )
     figure.text(left, 1 - 0.35 / height, "Predicted relative mRNA expression", fontsize=16, color=_INK, weight="bold",

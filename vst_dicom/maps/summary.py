@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from vst_dicom.domain.expression import PanelGene
-from vst_dicom.domain.result import SlideResult
+from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.domain.signature import SignatureScore
-from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
+from vst_dicom.domain.tissue import TISSUE_CLASSES, name_class
+from vst_dicom.domain.wording import HOTSPOT, RESEARCH_USE_ONLY, UNIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +82,36 @@ def summarize(result: SlideResult, panel: Sequence[PanelGene], facts: RunFacts) 
         "parameters": dict(result.parameters),
         "genes": [_gene(gene, result, columns.get(gene.gene.symbol)) for gene in panel],
         "signatures": [_signature(score) for score in result.signatures],
-        "regions": [
-            {
-                "number": region.number,
-                "gene": region.gene.gene.symbol,
-                "n_tiles": len(region.tiles),
-                "area_mm2": round(region.area_mm2, 6),
-                "mean": round(region.mean, 5),
-                "threshold": round(region.threshold, 5),
-            }
-            for region in result.regions
-        ],
+        "tissue_classes": _count_classes(result),
+        "hotspots": [_hotspot(hotspot) for hotspot in result.hotspots],
+        "hotspots_note": HOTSPOT,
         "warnings": list(result.warnings),
         "versions": dict(facts.versions),
         "files": sorted(facts.files),
+    }
+
+
+def _count_classes(result: SlideResult) -> dict[str, int] | None:
+    """Tiles of each class; None where tissue was not classified."""
+    if result.tissue_class is None:
+        return None
+    counts = np.bincount(result.tissue_class, minlength=len(TISSUE_CLASSES))
+    return {name: int(count) for name, count in zip(TISSUE_CLASSES, counts, strict=True)}
+
+
+def _hotspot(hotspot: Hotspot) -> dict[str, Any]:
+    return {
+        "number": hotspot.number,
+        "gene": hotspot.gene.gene.symbol,
+        "n_tiles": len(hotspot.tiles),
+        "area_mm2": round(hotspot.area_mm2, 6),
+        "mean": round(hotspot.mean, 5),
+        "interval": None if hotspot.interval is None else [round(limit, 5) for limit in hotspot.interval],
+        "class_mean": round(hotspot.class_mean, 5),
+        "tissue_class": name_class(hotspot.tissue_class),
+        "gi_star": round(hotspot.z, 3),
+        "gi_star_threshold": round(hotspot.threshold, 3),
+        "masked_nearby": round(hotspot.masked_nearby, 4),
     }
 
 

@@ -21,6 +21,7 @@ def result_parameters(slide: Slide, grid: TileGrid, genes: Sequence[str] | None)
         "tile_um": f"{height_um:.6g} x {width_um:.6g}",
         "optical_path": source.optical_path or "the only one",
         "focal_plane": f"{plane + 1} of {n_planes}",
+        "hotspots": "Gi* within 300 um, surrogate maps, relative to similar tissue",
         "genes": "all shown" if genes is None else ",".join(genes),
     }
 

@@ -22,7 +22,7 @@ class Trusted:
     ----------
     grid, quality
         Tiles that are kept.
-    expression, distance, half_width
+    expression, distance, half_width, tissue_class, members
         As in `vst_dicom.predict.predictor.Prediction`.
     masked_cells
         Grid row and column of the tiles that were left out, shape ``(n_masked, 2)``.
@@ -35,15 +35,22 @@ class Trusted:
     expression: ExpressionTable
     distance: NDArray[np.float32] | None
     half_width: NDArray[np.float32] | None
+    tissue_class: NDArray[np.int8] | None
+    members: NDArray[np.float32] | None
     masked_cells: NDArray[np.int32]
     warnings: tuple[str, ...]
 
     def half_width_of(self, genes: Sequence[PanelGene]) -> NDArray[np.float32] | None:
-        """Columns of some genes."""
-        if self.half_width is None:
-            return None
+        """Half widths of the intervals of some genes."""
+        return None if self.half_width is None else self.half_width[:, self._columns(genes)]
+
+    def members_of(self, genes: Sequence[PanelGene]) -> NDArray[np.float32] | None:
+        """Predictions of the members for some genes."""
+        return None if self.members is None else self.members[:, :, self._columns(genes)]
+
+    def _columns(self, genes: Sequence[PanelGene]) -> list[int]:
         column_of = {gene.gene.symbol: column for column, gene in enumerate(self.expression.genes)}
-        return self.half_width[:, [column_of[gene.gene.symbol] for gene in genes]]
+        return [column_of[gene.gene.symbol] for gene in genes]
 
 
 def mask_untrusted(grid: TileGrid, quality: TileQuality, prediction: Prediction, refuse_share: float | None) -> Trusted:
@@ -65,7 +72,17 @@ def mask_untrusted(grid: TileGrid, quality: TileQuality, prediction: Prediction,
     """
     if prediction.distance is None or refuse_share is None:
         nothing = np.empty((0, 2), dtype=np.int32)
-        return Trusted(grid, quality, prediction.expression, None, prediction.half_width, nothing, (CANNOT_TELL,))
+        return Trusted(
+            grid,
+            quality,
+            prediction.expression,
+            None,
+            prediction.half_width,
+            prediction.tissue_class,
+            prediction.members,
+            nothing,
+            (CANNOT_TELL,),
+        )
     unfamiliar = prediction.distance > 1
     masked = unfamiliar | quality.blurred
     n_tiles, n_masked = len(grid), int(masked.sum())
@@ -87,6 +104,8 @@ def mask_untrusted(grid: TileGrid, quality: TileQuality, prediction: Prediction,
         ExpressionTable(prediction.expression.genes, prediction.expression.values[keep]),
         prediction.distance[keep],
         None if prediction.half_width is None else prediction.half_width[keep],
+        None if prediction.tissue_class is None else prediction.tissue_class[keep],
+        None if prediction.members is None else prediction.members[:, keep],
         grid.cells[masked],
         (warning,) if n_masked else (),
     )

@@ -1,6 +1,6 @@
 """The main path: an open slide in, a folder of results out. Start reading here.
 
-slide → thumbnail → tissue → grid → tiles → predict → mask → maps and regions → encode → check → write
+slide → thumbnail → tissue → grid → tiles → predict → mask → maps and hotspots → encode → check → write
 """
 
 from collections.abc import Callable, Mapping
@@ -18,13 +18,13 @@ from vst_dicom.domain.errors import StainError, UsageError
 from vst_dicom.domain.expression import ExpressionTable, GeneStatus
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.files import refuse_existing
-from vst_dicom.maps.regions import find_top_regions
+from vst_dicom.maps.hotspots import Doubt, find_hotspots
 from vst_dicom.maps.signatures import score_signatures
 from vst_dicom.pipeline.identity import result_key, result_parameters
 from vst_dicom.pipeline.masking import mask_untrusted
 from vst_dicom.pipeline.stages import Stages
 from vst_dicom.pipeline.writing import ResultForm, write_results
-from vst_dicom.predict.predictor import Predictor
+from vst_dicom.predict.predictor import Prediction, Predictor
 from vst_dicom.slide.description import SIMULATED_MODEL
 from vst_dicom.tiles.grid import check_spacing, lay_grid
 from vst_dicom.tiles.quality import QualityRecorder
@@ -152,10 +152,20 @@ def process_slide(
             *_origin_warnings(slide),
             *_history_warnings(choices),
             *_evidence_warnings(expression),
+            *_class_warnings(prediction),
             *warnings,
             *trusted.warnings,
             *_quality_warnings(usable),
         ]
+        half_width = trusted.half_width_of(expression.genes)
+        search = find_hotspots(
+            expression,
+            grid,
+            usable,
+            base.spacing,
+            trusted.tissue_class,
+            Doubt(trusted.members_of(expression.genes), half_width, trusted.masked_cells),
+        )
         parameters = result_parameters(slide, grid, choices.genes)
         result = SlideResult(
             key=result_key(slide.source, predictor.bundle.identity, parameters, choices.job_key),
@@ -163,13 +173,15 @@ def process_slide(
             grid=grid,
             quality=quality,
             expression=expression,
-            regions=find_top_regions(expression, grid, usable, base.spacing),
+            hotspots=search.hotspots,
             bundle=predictor.bundle.identity,
             parameters=parameters,
             warnings=tuple(warnings),
             signatures=score_signatures(predictor.bundle.signatures, shown),
+            tissue_class=trusted.tissue_class,
+            gi_star=search.gi_star,
             distance=trusted.distance,
-            half_width=trusted.half_width_of(expression.genes),
+            half_width=half_width,
             interval_note="" if uncertainty is None else uncertainty.describe(),
             masked_cells=trusted.masked_cells,
         )
@@ -222,8 +234,14 @@ def _evidence_warnings(expression: ExpressionTable) -> list[str]:
     return []
 
 
+def _class_warnings(prediction: Prediction) -> list[str]:
+    if prediction.tissue_class is None and any(gene.shown for gene in prediction.expression.genes):
+        return ["tissue is not classified, held-out tissue does not support it: hotspots are relative to all tissue"]
+    return []
+
+
 def _quality_warnings(usable: np.ndarray[Any, np.dtype[np.bool_]]) -> list[str]:
     n_bad = int((~usable).sum())
     if n_bad == 0:
         return []
-    return [f"{n_bad} of {len(usable)} tiles are out of focus or covered by ink; regions leave them out"]
+    return [f"{n_bad} of {len(usable)} tiles are out of focus or covered by ink; hotspots leave them out"]

@@ -24,11 +24,13 @@ from vst_dicom.predict.manifest import (
     ENCODER_FILE,
     EVIDENCE_FILE,
     HEAD_FILE,
+    TISSUE_FILE,
     TRUST_FILE,
     Manifest,
     parse_manifest,
 )
 from vst_dicom.predict.reference import reference_tile, tile_sha256
+from vst_dicom.predict.tissue import TissueHead, parse_tissue_head
 from vst_dicom.predict.trust import Trust, parse_trust
 from vst_dicom.predict.weights_file import check_header
 
@@ -43,6 +45,7 @@ _LIMITS_BYTES: Final[dict[str, int]] = {
     CARD_PAGE_FILE: 64 << 20,
     EVIDENCE_FILE: 256 << 20,
     HEAD_FILE: 1 << 30,
+    TISSUE_FILE: 1 << 30,
     TRUST_FILE: 256 << 20,
     ENCODER_FILE: 8 << 30,
 }
@@ -70,6 +73,8 @@ class Bundle:
         Text for people, Markdown.
     evidence
         Held-out figures, JSON.
+    tissue
+        Features to tissue class; None where held-out tissue does not support a classifier.
     trust
         What it knows about its own limits; older bundles know nothing.
     card_page
@@ -83,6 +88,7 @@ class Bundle:
     reference_embedding: NDArray[np.float32]
     card: str
     evidence: str
+    tissue: TissueHead | None = None
     trust: Trust = field(default_factory=Trust)
     card_page: str = ""
 
@@ -210,6 +216,7 @@ def load_bundle(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path]
         reference_embedding=reference_embedding,
         card=_decode(contents[CARD_FILE], CARD_FILE),
         evidence=_decode(contents[EVIDENCE_FILE], EVIDENCE_FILE),
+        tissue=_parse_tissue(contents, manifest),
         trust=_parse_trust(contents, manifest),
         card_page=_decode(contents.get(CARD_PAGE_FILE, b""), CARD_PAGE_FILE),
     )
@@ -315,6 +322,23 @@ def _parse_head(content: bytes, manifest: Manifest) -> tuple[Head, NDArray[np.fl
     if tile_sha256(reference_tile(encoder.tile_px)) != manifest.reference_embedding.tile_sha256:
         raise BundleError("the bundle was fitted with another reference tile; train it with this version")
     return head, reference_embedding
+
+
+def _parse_tissue(contents: dict[str, bytes], manifest: Manifest) -> TissueHead | None:
+    """Tissue classifier, where the manifest has one, that fits it."""
+    form = manifest.tissue
+    if form is None:
+        return None
+    head = parse_tissue_head(
+        form.classes, manifest.encoder.embed_dim, _parse_tensors(contents[TISSUE_FILE], TISSUE_FILE)
+    )
+    if len(head.components) != form.n_components:
+        msg = (
+            f"{TISSUE_FILE} has {len(head.components)} components, the manifest says {form.n_components}; "
+            "get the bundle again"
+        )
+        raise BundleError(msg)
+    return head
 
 
 def _parse_trust(contents: dict[str, bytes], manifest: Manifest) -> Trust:

@@ -16,12 +16,14 @@ Names of the parameters, all float32:
 =====================================  =======================================================
 """
 
+from itertools import accumulate
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 
-EMBED_DIM: Final = 1280
-"""Features per tile."""
+LAST_DIM: Final = 1280
+"""Features of the last layer."""
 
 PIXEL_MEAN: Final = (127 / 255, 127 / 255, 127 / 255)
 """What the weights were trained with, as a fraction of full intensity: (value - 127) / 128."""
@@ -40,6 +42,12 @@ _STAGES: Final[tuple[tuple[int, int, int, int, int], ...]] = (
     (1, 3, 1, 6, 320),
 )
 """Repeats, kernel size, stride of the first block, expansion, width. Table 1 of the EfficientNet paper."""
+
+STAGES_DIM: Final = sum(stage[-1] for stage in _STAGES) + LAST_DIM
+"""Features of all stages and the last layer."""
+
+_STAGE_ENDS: Final = tuple(accumulate(stage[0] for stage in _STAGES))
+"""Number of blocks up to the end of each stage."""
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -87,10 +95,19 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 up to its pooled features; the classifier is left out."""
+    """EfficientNet-Lite0 up to its pooled features; the classifier is left out.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    stages
+        Whether the features are the means of every stage's output, from fine to coarse, beside those of the last
+        layer: color and texture, which the last layer has turned into things, cost nothing more.
+    """
+
+    def __init__(self, *, stages: bool = False) -> None:
         super().__init__()
+        self.stages = stages
+        self.n_features = STAGES_DIM if stages else LAST_DIM
         self.stem = ConvNorm(3, 32, 3, 2)
         blocks: list[nn.Module] = []
         width = 32
@@ -99,7 +116,7 @@ class EfficientNetLite0(nn.Module):
                 blocks.append(InvertedBottleneck(width, next_width, kernel, stride if repeat == 0 else 1, expansion))
                 width = next_width
         self.blocks = nn.Sequential(*blocks)
-        self.head = ConvNorm(width, EMBED_DIM)
+        self.head = ConvNorm(width, LAST_DIM)
 
     def forward(self, images: Tensor) -> Tensor:
         """Pooled features.
@@ -112,7 +129,13 @@ class EfficientNetLite0(nn.Module):
         Returns
         -------
         Tensor
-            Shape ``(n, 1280)``.
+            Shape ``(n, n_features)``.
         """
-        features: Tensor = self.head(self.blocks(self.stem(images)))
-        return features.mean(dim=(2, 3))
+        maps: Tensor = self.stem(images)
+        pooled = []
+        for number, block in enumerate(self.blocks, start=1):
+            maps = block(maps)
+            if self.stages and number in _STAGE_ENDS:
+                pooled.append(maps.mean(dim=(2, 3)))
+        pooled.append(self.head(maps).mean(dim=(2, 3)))
+        return torch.cat(pooled, dim=1)

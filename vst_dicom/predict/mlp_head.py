@@ -76,14 +76,14 @@ class MlpHead:
     def apply(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mean over the members, shape ``(n_tiles, n_genes)``, of features, shape ``(n_tiles, n_features)``."""
         expression = np.zeros((len(features), self.n_genes), dtype=np.float32)
-        for prediction in self._predictions(features):
+        for prediction in self.predictions(features):
             expression += prediction
         expression /= self.n_members
         return expression
 
     def spread(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give standard deviations of the members' predictions, shape ``(n_tiles, n_genes)``; NaN for a single member."""
-        return deviation(self._predictions(features), (len(features), self.n_genes))
+        """Give standard deviations over the members, shape ``(n_tiles, n_genes)``; NaN for a single member."""
+        return deviation(self.predictions(features), (len(features), self.n_genes))
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Give what `vst_dicom.predict.head.parse_head` makes it from."""
@@ -97,7 +97,8 @@ class MlpHead:
         }
         return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
 
-    def _predictions(self, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    def predictions(self, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Give the prediction of each member, shape ``(n_tiles, n_genes)``."""
         scores = (features - self.mean) @ self.components.T
         layers = zip(self.hidden_weights, self.hidden_bias, self.weights, self.bias, strict=True)
         for hidden_weights, hidden_bias, weights, bias in layers:

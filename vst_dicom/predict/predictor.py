@@ -15,6 +15,7 @@ from vst_dicom.predict.encoders import build_encoder
 from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine
 from vst_dicom.predict.head import with_context
 from vst_dicom.predict.manifest import ENCODER_FILE
+from vst_dicom.predict.members import deviation
 from vst_dicom.predict.reference import check_reference, reference_tile
 from vst_dicom.predict.weights_file import read_tensors
 
@@ -36,11 +37,19 @@ class Prediction:
     half_width
         Of the prediction intervals, shape ``(n_tiles, n_genes)``, columns as in `expression`. None where the bundle
         makes none.
+    tissue_class
+        Index into `vst_dicom.domain.tissue.TISSUE_CLASSES`, shape ``(n_tiles,)``. None where the bundle has no
+        classifier.
+    members
+        What each member of the head predicts, shape ``(n_members, n_tiles, n_genes)``, columns as in `expression`.
+        None where the head has fewer than two.
     """
 
     expression: ExpressionTable
     distance: NDArray[np.float32] | None = None
     half_width: NDArray[np.float32] | None = None
+    tissue_class: NDArray[np.int8] | None = None
+    members: NDArray[np.float32] | None = None
 
 
 class Predictor:
@@ -88,7 +97,7 @@ class Predictor:
         )
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
-        """Predict relative expression for every tile of the grid, and how far to trust it.
+        """Predict relative expression and tissue class for every tile of the grid, and how far to trust it.
 
         Parameters
         ----------
@@ -106,29 +115,35 @@ class Predictor:
         ValueError
             If the batches do not hold each tile exactly once.
         """
-        familiarity = self.bundle.trust.familiarity
+        trust, tissue = self.bundle.trust, self.bundle.tissue
         appearance = np.empty((len(grid), N_APPEARANCE), dtype=np.float32)
-        seen = batches if familiarity is None else _describe_passing(batches, appearance)
+        seen = batches if trust.familiarity is None else _describe_passing(batches, appearance)
         embeddings = self.engine.embed(seen, len(grid), progress)
-        values, half_width = self.express(embeddings, grid)
-        distance = None if familiarity is None else familiarity.distance(appearance, embeddings)
-        return Prediction(ExpressionTable(self.bundle.genes, values), distance, half_width)
+        values, members = self.express(embeddings, grid)
+        return Prediction(
+            ExpressionTable(self.bundle.genes, values),
+            distance=None if trust.familiarity is None else trust.familiarity.distance(appearance, embeddings),
+            half_width=None
+            if trust.intervals is None
+            else trust.intervals.half_width(deviation(members, values.shape)),
+            tissue_class=None if tissue is None else tissue.apply(embeddings),
+            members=members if len(members) else None,
+        )
 
     def express(
         self, embeddings: NDArray[np.float32], grid: TileGrid
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Expression of features that are already computed, and half widths of the intervals, as in `Prediction`."""
-        head, intervals = self.bundle.head, self.bundle.trust.intervals
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Expression of features that are already computed, and that of each of two or more members."""
+        head, context = self.bundle.head, self.bundle.manifest.encoder.context
         expression = np.empty((len(grid), len(self.bundle.genes)), dtype=np.float32)
-        half_width = None if intervals is None else np.empty_like(expression)
-        context = self.bundle.manifest.encoder.context
+        members = np.empty((head.n_members if head.n_members > 1 else 0, *expression.shape), dtype=np.float32)
         for start in range(0, len(grid), _TILES_AT_ONCE):
             tiles = slice(start, start + _TILES_AT_ONCE)
             features = with_context(embeddings, grid.cells, tiles, context)
             expression[tiles] = head.apply(features)
-            if intervals is not None and half_width is not None:
-                half_width[tiles] = intervals.half_width(head.spread(features))
-        return expression, half_width
+            for number, prediction in enumerate(head.predictions(features) if len(members) else ()):
+                members[number, tiles] = prediction
+        return expression, members
 
 
 def _describe_passing(batches: Iterable[TileBatch], appearance: NDArray[np.float32]) -> Iterator[TileBatch]:

@@ -1,5 +1,6 @@
 """Principal components, then ridge regression with intercept, for all genes at once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,8 +91,13 @@ class RidgeHead:
 
     def spread(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give standard deviations of the members' predictions, shape ``(n_tiles, n_genes)``; NaN without members."""
+        return deviation(self.predictions(features), (len(features), self.n_genes))
+
+    def predictions(self, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Give the prediction of each member, shape ``(n_tiles, n_genes)``."""
         scores = self._scores(features)
-        return deviation((scores @ member for member in self.member_coefficients), (len(scores), self.n_genes))
+        for member in self.member_coefficients:
+            yield (scores @ member + self.intercept).astype(np.float32, copy=False)
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Give what `vst_dicom.predict.head.parse_head` makes it from."""

@@ -83,6 +83,9 @@ def pooled(network: nn.Module, spec: Encoder) -> tuple[nn.Module, int]:
     width = int(network.num_features)  # type: ignore[arg-type]
     if spec.pooling == "network":
         return network, width
+    if spec.pooling == "stages":
+        msg = f"encoder {spec.name!r}: pooling 'stages' is for efficientnet_lite0; use pooling 'network'"
+        raise BundleError(msg)
     n_prefix = int(getattr(network, "num_prefix_tokens", -1))
     if n_prefix < (0 if spec.pooling == "mean" else 1):
         msg = f"encoder {spec.name!r}: {spec.architecture} has no class token; use pooling 'network'"

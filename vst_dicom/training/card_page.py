@@ -292,7 +292,9 @@ def _origin(manifest: Manifest) -> str:
 
 def _chapter(chapter: Chapter) -> str:
     text = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in chapter.paragraphs)
-    rows = table(chapter.head, chapter.rows, [False] * len(chapter.rows), n_text=1) if chapter.head else ""
+    rows = (
+        table(chapter.head, chapter.rows, [False] * len(chapter.rows), n_text=len(chapter.head)) if chapter.head else ""
+    )
     drawn = picture(chapter.picture, chapter.picture_says, chapter.picture_says) if chapter.picture else ""
     return text + drawn + rows
 

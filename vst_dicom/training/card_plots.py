@@ -1,7 +1,7 @@
 """Pictures of the held-out figures for the card, as SVG."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -220,6 +220,20 @@ def draw_null(scores: Sequence[FoldScore]) -> str:
             axis.set_yticks([])
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, [f"found: {label}" for label in labels], loc="outside lower right", ncols=2, fontsize=9)
+        return _svg(figure)
+
+
+def draw_shares(shares: Mapping[str, float], goal: float, band: tuple[float, float], what: str) -> str:
+    """Mark a share for each name, beside what is asked for."""
+    with _drawing(1, 6.6, 0.9 + 0.26 * len(shares)) as (figure, (axis,)):
+        places = np.arange(len(shares))
+        axis.axvspan(*band, color="#dff0e8")
+        axis.axvline(goal, color=_ORANGE, linewidth=1.2, linestyle="--")
+        axis.scatter(list(shares.values()), places, color=_BLUE, s=40, zorder=3)
+        axis.set_yticks(places, list(shares), fontsize=9)
+        axis.set_ylim(len(shares) - 0.5, -0.5)
+        axis.set_xlim(min(0.5, *shares.values()) - 0.02, 1.01)
+        axis.set_xlabel(what)
         return _svg(figure)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import InputError
-from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
+from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import PixelSource
 from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.predict.engine import TorchEngine
@@ -25,6 +25,7 @@ from vst_dicom.tiles.tissue import TissueMask, find_tissue
 from vst_dicom.training.baselines import describe_tile
 from vst_dicom.training.cohort import Cohort, Section, hash_path, stated_spacing_um
 from vst_dicom.training.feature_cache import Arrays, FeatureCache
+from vst_dicom.training.shared_tiles import NEAR, share_tiles
 from vst_dicom.training.spots import MeasuredSpots, read_spots
 from vst_dicom.training.tissue import MARKERS
 
@@ -32,15 +33,10 @@ Progress = Callable[[int, int], None]
 SectionProgress = Callable[[str, int, int], None]
 """Called with the section, spots done and spots in all."""
 
-_STEPS: Final = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)])
-"""Row and column of the nine cells around a spot; the fifth is the spot itself."""
-
-_CENTER: Final = 4
-
 _PIECE_SPOTS: Final = 256
 """Spots of a long section that are kept together while the rest is worked on."""
 
-_RULE_VERSION: Final = 1
+_RULE_VERSION: Final = 2
 """Raise it when tiles, context or plain numbers are made in another way, so that older cache files are not used."""
 
 
@@ -66,6 +62,8 @@ class SectionSpots:
         Hospital or laboratory, as the cohort names it.
     markers
         ln(1 + CP10k) of the marker genes of tissue classes, shape ``(n_spots, n_markers)``; 0 for one not counted.
+    context
+        Sides of the squares, in tiles, whose features stand beside each other in `features`.
     """
 
     section_id: str
@@ -77,6 +75,7 @@ class SectionSpots:
     total_counts: NDArray[np.float64]
     site: str
     markers: NDArray[np.float32]
+    context: tuple[int, ...] = (1,)
 
     def subset(self, spots: NDArray[np.int64]) -> "SectionSpots":
         """Take some of the spots."""
@@ -100,6 +99,7 @@ def describe_cohort(
     cache_folder: Path | None = None,
     progress: SectionProgress | None = None,
     markers: Sequence[str] = MARKERS,
+    context: tuple[int, ...] = (1, 3, 5),
 ) -> list[SectionSpots]:
     """Describe the spots of all sections; `markers` are the genes that tell kinds of tissue apart.
 
@@ -109,7 +109,7 @@ def describe_cohort(
     for section in cohort.section:
         spots = read_spots(section, data_folder, panel, markers)
         told = None if progress is None else partial(progress, section.id)
-        described.append(describe_spots(section, spots, data_folder, engine, encoder_key, cache_folder, told))
+        described.append(describe_spots(section, spots, data_folder, engine, encoder_key, cache_folder, told, context))
     return described
 
 
@@ -121,6 +121,7 @@ def describe_spots(
     encoder_key: str,
     cache_folder: Path | None = None,
     progress: Progress | None = None,
+    context: tuple[int, ...] = (1, 3, 5),
 ) -> SectionSpots:
     """Compute, or take from the cache, the features of a section's spots.
 
@@ -135,6 +136,8 @@ def describe_spots(
         that was cut off goes on where it stopped.
     progress
         Called with spots done and spots in all.
+    context
+        Sides of the squares, in tiles, that the head reads, see `vst_dicom.predict.head.with_context`.
 
     Raises
     ------
@@ -143,12 +146,12 @@ def describe_spots(
     """
     image = data_folder / section.image
     spacing_um = stated_spacing_um(section, data_folder)
-    cache = FeatureCache(cache_folder, _cache_name(section, spots, image, spacing_um, encoder_key))
+    cache = FeatureCache(cache_folder, _cache_name(section, spots, image, spacing_um, encoder_key, context))
     arrays = cache.read()
     if arrays is None:
         spacing = None if spacing_um is None else PixelSpacing.from_um(spacing_um)
         with open_slide([image], pixel_spacing=spacing) as slide:
-            arrays = _describe_pieces(slide, spots.centers_px, engine, section.id, cache, progress)
+            arrays = _describe_pieces(slide, spots.centers_px, engine, section.id, cache, progress, context)
     return SectionSpots(
         section.id,
         section.patient,
@@ -159,6 +162,7 @@ def describe_spots(
         spots.total_counts,
         section.site,
         spots.markers,
+        context,
     )
 
 
@@ -169,6 +173,7 @@ def _describe_pieces(
     name: str,
     cache: FeatureCache,
     progress: Progress | None,
+    context: tuple[int, ...],
 ) -> Arrays:
     """Describe a section piece by piece; pieces that an earlier run finished come from the cache."""
     mask = find_tissue(read_thumbnail(source))
@@ -179,7 +184,7 @@ def _describe_pieces(
         arrays = cache.read(piece)
         if arrays is None:
             told = None if progress is None else partial(_tell_spots, progress, start, len(own), len(centers_px))
-            features, plain = describe_places(source, own, engine, name, told, mask)
+            features, plain = describe_places(source, own, engine, name, told, mask, context)
             arrays = {"features": features, "plain": plain}
             if len(starts) > 1:
                 cache.write(arrays, piece)
@@ -202,12 +207,13 @@ def describe_places(
     name: str,
     progress: Progress | None = None,
     tissue: TissueMask | None = None,
+    context: tuple[int, ...] = (1, 3, 5),
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Features and plain numbers at places of a slide.
 
-    Each place gets a grid of its own: the tile in whose middle it lies and the eight around it, those with enough
-    tissue. The middle tile always counts, since there tissue was measured. A tile that several places share is read
-    and embedded once.
+    Each place gets a grid of its own: the tile in whose middle it lies and those around it that have enough tissue.
+    The middle tile always counts, since there tissue was measured. Places share tiles, see
+    `vst_dicom.training.shared_tiles.share_tiles`.
 
     Parameters
     ----------
@@ -223,58 +229,57 @@ def describe_places(
         Called with tiles done and tiles in all.
     tissue
         Where it lies; found anew without it.
+    context
+        Sides of the squares, in tiles, see `vst_dicom.predict.head.with_context`.
 
     Returns
     -------
     tuple
-        Features with context, shape ``(n, 2 * embed_dim)``, and plain numbers, shape ``(n, 3)``.
+        Features with context, shape ``(n, len(context) * embed_dim)``, and plain numbers, shape ``(n, 3)``.
     """
     base = source.levels[0]
     if (centers_px < -0.5).any() or (centers_px > (base.size.n_columns - 0.5, base.size.n_rows - 0.5)).any():
         msg = f"section {name}: a spot lies outside the image; its places belong to another image or scale"
         raise InputError(msg)
     tile_size = tile_size_px(base.spacing)
-    corners, place, step = _tiles_around(centers_px, tile_size)
+    reach = context[-1] // 2
+    tiles, tile_of = share_tiles(centers_px, tile_size, reach)
+    n_places, n_cells = tile_of.shape
     mask = find_tissue(read_thumbnail(source)) if tissue is None else tissue
-    fraction = mask.fraction(corners, tile_size)
-    keep = (fraction >= LEAST_TISSUE) | (step == _CENTER)
-    corners, place, step = corners[keep], place[keep], step[keep]
-
-    tiles, tile_of = np.unique(corners, axis=0, return_inverse=True)
-    is_middle = np.zeros(len(tiles), dtype=bool)
-    is_middle[tile_of[step == _CENTER]] = True
-    plain_of_tile = np.zeros((len(tiles), 3), dtype=np.float64)
+    kept = mask.fraction(tiles, tile_size) >= LEAST_TISSUE
+    kept[:n_places] = True
+    plain = np.zeros((n_places, 3), dtype=np.float64)
 
     def observed(batches: Iterator[TileBatch]) -> Iterator[TileBatch]:
         for batch in batches:
             for tile, image in zip(batch.indices, batch.images, strict=True):
-                if is_middle[tile]:
-                    plain_of_tile[tile] = describe_tile(image, TILE_UM / TILE_PX)
+                if tile < n_places:
+                    plain[tile] = describe_tile(image, TILE_UM / TILE_PX)
             yield batch
 
-    batches = sample_tiles(source, tiles, tile_size, batch_size=engine.batch_size)
-    embeddings = engine.embed(observed(batches), len(tiles), progress)[tile_of]
-    cells = _STEPS[step] + np.column_stack([np.ones(len(place)), 4 * place + 1])
-    with_neighbors = with_context(embeddings, cells.astype(np.int32), context=(1, 3))
-    return with_neighbors[step == _CENTER], plain_of_tile[tile_of[step == _CENTER]]
+    row_of = np.cumsum(kept) - 1
+    batches = sample_tiles(source, tiles[kept], tile_size, batch_size=engine.batch_size)
+    embeddings = engine.embed(observed(batches), int(kept.sum()), progress)
+    features = np.empty((n_places, len(context) * embeddings.shape[1]), dtype=np.float32)
+    cells = np.argwhere(np.ones((2 * reach + 1, 2 * reach + 1))).astype(np.int32)
+    for place in range(n_places):
+        present = kept[tile_of[place]]
+        middle = int(present[: n_cells // 2].sum())
+        own_tiles = embeddings[row_of[tile_of[place, present]]]
+        features[place] = with_context(own_tiles, cells[present], slice(middle, middle + 1), context)[0]
+    return features, plain
 
 
-def _tiles_around(
-    centers_px: NDArray[np.float64], tile_size: MatrixSize
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Corners of the nine tiles around each place, which place and which step each belongs to."""
-    half = np.array([tile_size.n_columns - 1, tile_size.n_rows - 1]) / 2
-    middle = np.rint(centers_px - half).astype(np.int64)
-    offsets = _STEPS[:, ::-1] * np.array([tile_size.n_columns, tile_size.n_rows])
-    corners = (middle[:, None, :] + offsets[None, :, :]).reshape(-1, 2)
-    place = np.repeat(np.arange(len(centers_px)), len(_STEPS))
-    step = np.tile(np.arange(len(_STEPS)), len(centers_px))
-    return corners, place, step
-
-
-def _cache_name(section: Section, spots: MeasuredSpots, image: Path, spacing_um: float | None, encoder_key: str) -> str:
+def _cache_name(
+    section: Section,
+    spots: MeasuredSpots,
+    image: Path,
+    spacing_um: float | None,
+    encoder_key: str,
+    context: tuple[int, ...],
+) -> str:
     """Name a file after everything that features depend on."""
     places = hashlib.sha256(spots.centers_px.tobytes()).hexdigest()
-    rule = [TILE_UM, TILE_PX, LEAST_TISSUE, _RULE_VERSION]
+    rule = [TILE_UM, TILE_PX, LEAST_TISSUE, NEAR, list(context), _RULE_VERSION]
     key = json.dumps([rule, hash_path(image), spacing_um, encoder_key, places])
     return f"{section.id}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"

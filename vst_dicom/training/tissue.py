@@ -67,7 +67,7 @@ def label_spots(markers: NDArray[np.float32]) -> NDArray[np.int8]:
     if not len(markers):
         return np.zeros(0, dtype=np.int8)
     scores = np.column_stack([_score(_of_class(markers, tissue_class)) for tissue_class in MARKERS_OF])
-    labels = np.array(list(MARKERS_OF), dtype=np.int8)[scores.argmax(axis=1)]
+    labels: NDArray[np.int8] = np.array(list(MARKERS_OF), dtype=np.int8)[scores.argmax(axis=1)]
     labels[scores.max(axis=1) <= 0] = OTHER
     return labels
 

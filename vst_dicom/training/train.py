@@ -38,6 +38,7 @@ from vst_dicom.predict.reference import reference_tile, tile_sha256
 from vst_dicom.predict.trust import Trust
 from vst_dicom.training.card import write_card
 from vst_dicom.training.card_page import Evidence, write_page
+from vst_dicom.training.card_parts import chapters_of
 from vst_dicom.training.cohort import Cohort
 from vst_dicom.training.conformal import calibrate_folds
 from vst_dicom.training.distribution import SectionTiles, describe_distribution
@@ -48,7 +49,6 @@ from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Recipe, fit_head, form_of
 from vst_dicom.training.gate import judge
 from vst_dicom.training.signatures import describe_signatures, judge_signatures
-from vst_dicom.training.trust_chapter import trust_chapters
 from vst_dicom.training.weights import EncoderWeights
 
 _PROTOCOL = (
@@ -146,6 +146,9 @@ def build_bundle(
     rows = summarize(scores)
     calibration = calibrate_folds(scores, sections)
     genes = gene_entries(panel, verdicts, train, None if calibration is None else calibration.covered_by_gene)
+    signatures = judge_signatures(read_signatures(), genes, scores, sections, cohort.fitted_patients, seed)
+    distribution, familiarity = describe_distribution(tiles, cohort.fitted_patients) if tiles else (None, None)
+    trust = Trust(familiarity, None if calibration is None else calibration.intervals)
     tile = reference_tile(weights.spec.tile_px)
     reference = engine.embed([TileBatch(np.zeros(1, dtype=np.int64), tile[np.newaxis])], 1)[0]
 
@@ -154,8 +157,6 @@ def build_bundle(
         HEAD_FILE: safetensors.numpy.save(_head_tensors(head, reference)),
         EVIDENCE_FILE: _json_bytes(as_json([gene.symbol for gene in panel], scores, verdicts, rows)),
     }
-    distribution, familiarity = describe_distribution(tiles, cohort.fitted_patients) if tiles else (None, None)
-    trust = Trust(familiarity, None if calibration is None else calibration.intervals)
     if trust.tensors():
         contents[TRUST_FILE] = safetensors.numpy.save(trust.tensors())
     manifest = Manifest(
@@ -167,7 +168,7 @@ def build_bundle(
         intended_use=RESEARCH_USE_ONLY,
         encoder=weights.spec,
         reference_embedding=ReferenceEmbedding(tile_sha256=tile_sha256(tile), cos_min=0.999),
-        head=form_of(head, choice),
+        head=form_of(head, choice, recipe),
         target=Target(
             quantity="relative mRNA expression",
             unit="ln(1+CP10k)",
@@ -176,14 +177,14 @@ def build_bundle(
             normalisation="natural logarithm of 1 plus counts per 10,000 counts of the spot, all genes counted",
         ),
         genes=genes,
-        signatures=judge_signatures(read_signatures(), genes, scores, sections, cohort.fitted_patients, seed),
+        signatures=signatures,
         uncertainty=None if calibration is None else calibration.summary,
         distribution=distribution,
         training=Training(cohorts=(training_cohort(cohort, train),), protocol=_PROTOCOL, panel=panel_text, seed=seed),
         scope=Scope(organs=(cohort.organ,), stain=cohort.stain, species=cohort.species, specimen=(cohort.specimen,)),
         provenance=Provenance(code_version=__version__, command=command, data_sha256=data_sha256, built=built),
     )
-    chapters = (*trust_chapters(manifest), describe_signatures(manifest.signatures))
+    chapters = (*chapters_of(manifest), describe_signatures(manifest.signatures))
     contents[CARD_FILE] = write_card(manifest, rows, chapters).encode()
     contents[CARD_PAGE_FILE] = write_page(manifest, Evidence(sections, scores, verdicts, rows, chapters)).encode()
     manifest = manifest.model_copy(update={"files": _hashes(contents)})

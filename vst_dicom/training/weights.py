@@ -89,7 +89,7 @@ def read_weights(path: Path | None = None, preset: str | None = None) -> Encoder
                 f"{known.encoder.source} and give it with --encoder"
             )
             raise MissingInputError(msg)
-        return weights_of(load_bundle())
+        return EncoderWeights(weights_of(load_bundle()).content, EFFICIENTNET_LITE0)
     if known is None:
         spec = read_description(path) if path.is_dir() else EFFICIENTNET_LITE0
         _check_tiles(spec)

@@ -1,0 +1,66 @@
+"""Chapters of a card about the optional parts of a manifest: intervals and unfamiliar tissue."""
+
+from vst_dicom.predict.manifest import Distribution, Manifest, Uncertainty
+from vst_dicom.training.card_chapter import Chapter
+from vst_dicom.training.card_plots import draw_shares
+
+COVERAGE_GOAL = (0.85, 0.95)
+"""Where the coverage of 90 % intervals must lie."""
+
+
+def chapters_of(manifest: Manifest) -> list[Chapter]:
+    """Give the chapters that the manifest has something for."""
+    chapters = []
+    if manifest.uncertainty is not None:
+        chapters.append(_uncertainty(manifest, manifest.uncertainty))
+    if manifest.distribution is not None:
+        chapters.append(_distribution(manifest.distribution))
+    return chapters
+
+
+def _uncertainty(manifest: Manifest, part: Uncertainty) -> Chapter:
+    lines = [
+        (f"{part.unit} {name}", "left out of the calibration", f"{share:.1%}") for name, share in part.by_unit.items()
+    ]
+    low, high = COVERAGE_GOAL
+    measured = [gene.interval_coverage for gene in manifest.genes if gene.interval_coverage is not None]
+    within = sum(low <= share <= high for share in measured)
+    of_genes = (
+        f" {within} of {len(measured)} genes are covered {low:.0%} to {high:.0%} of the time." if measured else ""
+    )
+    promise = (
+        f"Whatever the method, {part.n_units} patients cannot promise a new one more than {part.most_promised:.0%}."
+        if part.unit == "patient"
+        else "The units were sections of one patient: nothing is promised for another."
+    )
+    shares = {f"{part.unit} {name}": share for name, share in part.by_unit.items()}
+    return Chapter(
+        "Intervals",
+        (
+            f"Every predicted value has an interval made to hold {part.coverage:.0%} of measured values, "
+            f"{part.quantile:.2f} standard deviations of the tile to either side. It was calibrated on held-out "
+            f"{part.unit}s and measured on {part.unit}s left out of that too: {part.held_out_coverage:.1%} on average."
+            f"{of_genes}",
+            promise,
+        ),
+        ("tissue", "how it was kept apart", "measured values within the interval"),
+        tuple(lines),
+        draw_shares(shares, part.coverage, COVERAGE_GOAL, "measured values within the interval"),
+        "Coverage of each held-out piece of tissue. Line: what is asked for. Band: what is good enough.",
+    )
+
+
+def _distribution(part: Distribution) -> Chapter:
+    return Chapter(
+        "Unfamiliar tissue",
+        (
+            f"The distance of a tile from {part.n_tiles} training tiles, over {part.n_components} axes of the "
+            f"encoder's features and over its appearance, decides whether it is familiar. The limit is the "
+            f"{part.percentile:g}th percentile of held-out tiles, of the {part.unit} where it is highest, tiles in "
+            "changed stain, scale and focus included. Tiles beyond it are masked; a slide with more than "
+            f"{part.refuse_share:.0%} of its tissue masked is refused.",
+            "The table says how much tissue of each unit, as it is, would be masked if that unit had never been seen.",
+        ),
+        (f"{part.unit} left out", "tiles masked"),
+        tuple((name, f"{share:.1%}") for name, share in part.held_out_unfamiliar.items()),
+    )
