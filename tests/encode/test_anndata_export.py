@@ -89,6 +89,21 @@ def test_scores_of_shown_signatures_are_columns_of_the_tiles(path, make_source, 
     assert table.uns["vst_dicom"]["signatures"]["signature_made_up"]["genes"].tolist() == ["ERBB2"]
 
 
+def test_tissue_class_and_gi_star_are_there_where_they_are_known(path, make_source, make_result):
+    result = make_result()
+    tissue_class = np.zeros(18, np.int8)
+    tissue_class[:5] = 3
+    gi_star = np.full((18, 3), np.nan, np.float32)
+    write_anndata(path, make_source(), dataclasses.replace(result, tissue_class=tissue_class, gi_star=gi_star))
+
+    table = anndata.read_h5ad(path)
+
+    assert table.obs["tissue_class"].value_counts().to_dict()["fat"] == 5
+    assert np.isnan(table.layers["gi_star"]).all()
+    write_anndata(path, make_source(), result)
+    assert "tissue_class" not in anndata.read_h5ad(path).obs
+
+
 def test_trust_comes_as_a_layer_a_column_and_the_masked_cells(path, make_source, make_result):
     result = make_result()
     half_width = np.full(result.expression.values.shape, 0.5, np.float32)
@@ -114,18 +129,3 @@ def test_a_result_without_trust_has_no_layer(path, make_source, make_result):
 
     assert list(table.layers) == []
     assert "distance" not in table.obs
-
-
-def test_tissue_class_and_gi_star_are_there_where_they_are_known(path, make_source, make_result):
-    result = make_result()
-    tissue_class = np.zeros(18, np.int8)
-    tissue_class[:5] = 3
-    gi_star = np.full((18, 3), np.nan, np.float32)
-    write_anndata(path, make_source(), dataclasses.replace(result, tissue_class=tissue_class, gi_star=gi_star))
-
-    table = anndata.read_h5ad(path)
-
-    assert table.obs["tissue_class"].value_counts().to_dict()["fat"] == 5
-    assert np.isnan(table.layers["gi_star"]).all()
-    write_anndata(path, make_source(), result)
-    assert "tissue_class" not in anndata.read_h5ad(path).obs

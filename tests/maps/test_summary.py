@@ -56,6 +56,17 @@ def test_research_use_is_stated_first() -> None:
     )
 
 
+def test_a_hotspot_states_what_it_is_compared_with_and_what_it_is_not() -> None:
+    summary = make_summary()
+
+    (hotspot,) = summary["hotspots"]
+    assert (hotspot["gene"], hotspot["tissue_class"], hotspot["interval"]) == ("ERBB2", "not classified", None)
+    assert hotspot["mean"] > hotspot["class_mean"] == 3 * 20 / 400
+    assert hotspot["gi_star"] > hotspot["gi_star_threshold"]
+    assert "not measured, not a mutation" in summary["hotspots_note"]
+    assert summary["tissue_classes"] is None
+
+
 def test_trust_is_counted_and_stated_by_gene() -> None:
     half_width = np.linspace(0, 1, 400, dtype=np.float32)[:, None]
     trust = {
@@ -79,14 +90,3 @@ def test_a_bundle_without_trust_states_none() -> None:
     assert (summary["tiles"]["n_masked"], summary["tiles"]["median_distance"]) == (0, None)
     assert summary["intervals"] is None
     assert summary["genes"][0]["interval_half_width"] is None
-
-
-def test_a_hotspot_states_what_it_is_compared_with_and_what_it_is_not() -> None:
-    summary = make_summary()
-
-    (hotspot,) = summary["hotspots"]
-    assert (hotspot["gene"], hotspot["tissue_class"], hotspot["interval"]) == ("ERBB2", "not classified", None)
-    assert hotspot["mean"] > hotspot["class_mean"] == 3 * 20 / 400
-    assert hotspot["gi_star"] > hotspot["gi_star_threshold"]
-    assert "not measured, not a mutation" in summary["hotspots_note"]
-    assert summary["tissue_classes"] is None

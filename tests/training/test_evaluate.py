@@ -5,6 +5,7 @@ import pytest
 
 from tests.training.spots import section
 from vst_dicom.domain.errors import InputError
+from vst_dicom.domain.tissue import LYMPHOCYTE_RICH, STROMA
 from vst_dicom.training import evaluate as evaluate_module
 from vst_dicom.training.evaluate import FoldScore, Protocol, evaluate, make_folds
 from vst_dicom.training.evidence import as_json, summarize
@@ -12,7 +13,8 @@ from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Recipe
 from vst_dicom.training.gate import judge
 from vst_dicom.training.scores import pearson
-from vst_dicom.training.yardsticks import NUCLEI, NUCLEI_FITTED, POSITION, TOTAL_COUNTS
+from vst_dicom.training.tissue import MARKERS, MARKERS_OF
+from vst_dicom.training.yardsticks import NUCLEI, NUCLEI_FITTED, POSITION, TISSUE_CLASS, TOTAL_COUNTS
 
 RECIPE = Recipe(n_components=12, alphas=(0.001, 1.0), ranks=(3,))
 
@@ -164,3 +166,25 @@ def test_held_out_predictions_are_kept_by_section(cohort: list[SectionSpots], sc
     assert by_patient.predicted["C1"].dtype == np.float32
     again = [pearson(by_patient.predicted[part.section_id], part.expression) for part in cohort[1:]]
     np.testing.assert_allclose(by_patient.figures.r, np.mean(again, axis=0))
+
+
+def test_a_gene_that_follows_the_tissue_class_is_predicted_by_the_mean_of_its_class(
+    cohort: list[SectionSpots],
+) -> None:
+    told = []
+    for part in cohort:
+        is_stroma = part.features[:, 0] > 0
+        markers = np.random.default_rng(1).uniform(0, 0.2, (len(is_stroma), len(MARKERS)))
+        for tissue_class, here in ((STROMA, is_stroma), (LYMPHOCYTE_RICH, ~is_stroma)):
+            wanted = [MARKERS.index(symbol) for symbol in MARKERS_OF[tissue_class]]
+            markers[:, wanted] += 2.0 * here[:, None]
+        told.append(replace(part, markers=markers.astype(np.float32),
+                            expression=is_stroma[:, None].astype(np.float32)))  # fmt: skip
+
+    figures = evaluate(told, RECIPE, n_draws=0)[0].figures
+
+    assert figures.baselines[TISSUE_CLASS][0] > 0.7
+
+
+def test_without_marker_genes_the_class_baseline_says_nothing(scores: list[FoldScore]) -> None:
+    assert scores[0].figures.baselines[TISSUE_CLASS].tolist() == [0, 0, 0]

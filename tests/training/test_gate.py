@@ -4,7 +4,7 @@ from tests.training.figures import Made, score
 from vst_dicom.training.evaluate import Fold, FoldScore, Protocol
 from vst_dicom.training.fit import Choice
 from vst_dicom.training.gate import GeneEvidence, judge, patient_figures
-from vst_dicom.training.yardsticks import NUCLEI, NUCLEI_FITTED, POSITION, STAIN, TOTAL_COUNTS
+from vst_dicom.training.yardsticks import NUCLEI, NUCLEI_FITTED, POSITION, STAIN, TISSUE_CLASS, TOTAL_COUNTS
 
 
 def two_patients(sections: list[Made], other_patient_r: float = 0.2) -> list[FoldScore]:
@@ -30,6 +30,12 @@ def of_patients(*made: Made) -> GeneEvidence:
         ([Made(baselines={NUCLEI: 0.46})] * 2, 0.2, "hidden", "counting nuclei alone gives 0.46"),
         ([Made(baselines={NUCLEI_FITTED: 0.46})] * 2, 0.2, "hidden", "counting nuclei alone gives 0.46"),
         ([Made(baselines={STAIN: 0.46})] * 2, 0.2, "hidden", "the strength of the stains alone gives 0.46"),
+        (
+            [Made(baselines={TISSUE_CLASS: 0.46})] * 2,
+            0.2,
+            "hidden",
+            "a proxy of its tissue class, whose mean alone gives 0.46",
+        ),
         ([Made(baselines={POSITION: 0.46})] * 2, 0.2, "hidden", "the position in the section alone gives 0.46"),
         ([Made(baselines={TOTAL_COUNTS: 0.46})] * 2, 0.2, "hidden", "sequencing depth alone gives 0.46"),
         ([Made(null_r=(0.6,) * 99)] * 2, 0.2, "hidden", "false discovery rate 1.00, above 0.05"),

@@ -181,7 +181,7 @@ def test_the_page_is_whole_and_loads_nothing_from_elsewhere(trained: TrainedBund
 def test_every_picture_of_the_page_is_whole_and_says_what_it_shows(trained: TrainedBundle) -> None:
     pictures = ReadPage(load_bundle(trained.folder).card_page).pictures
 
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     for alternative, picture in pictures:
         assert alternative
         assert ElementTree.fromstring(picture).tag.endswith("svg")  # noqa: S314
@@ -208,7 +208,7 @@ def test_the_manifest_holds_the_evidence_of_every_gene(trained: TrainedBundle) -
     assert found.positive_share == 1
     assert found.q is not None and found.q <= 0.05
     assert found.slope == pytest.approx(1, abs=0.3)
-    assert sorted(found.baselines) == ["nuclei", "nuclei_fitted", "position", "stain", "total_counts"]
+    assert sorted(found.baselines) == ["nuclei", "nuclei_fitted", "position", "stain", "tissue_class", "total_counts"]
 
 
 def test_the_evidence_holds_every_fold(trained: TrainedBundle) -> None:

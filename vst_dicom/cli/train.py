@@ -2,6 +2,7 @@
 
 import shlex
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -62,7 +63,8 @@ def train(
             context=weights.spec.context,
         )
         tiles = sample_sections(described, sections, folder, engine, weights.key, seed, cache, progress)
-        scores = evaluate(sections, DEFAULT_RECIPE, lambda done, total: progress("held-out fits", done, total))
+        told = partial(progress, "held-out fits")
+        scores = evaluate(sections, DEFAULT_RECIPE, told, seed=seed)
     bundle = build_bundle(
         out,
         BundleName(bundle_id or out.name, version),

@@ -31,7 +31,7 @@ from vst_dicom.training.card_plots import (
 from vst_dicom.training.evaluate import FoldScore, Protocol
 from vst_dicom.training.evidence import Row, mean_row
 from vst_dicom.training.features import SectionSpots
-from vst_dicom.training.gate import MOST_FALSE, GeneEvidence, judged_folds
+from vst_dicom.training.gate import CALIBRATED, MOST_FALSE, GeneEvidence, judged_folds
 from vst_dicom.training.yardsticks import BASELINE_NAMES, BASELINES
 
 _PICTURES: Final = {
@@ -259,8 +259,14 @@ def _calibration(manifest: Manifest, evidence: Evidence) -> str:
     folds, _ = judged_folds(evidence.scores, fitted)
     picture = draw_calibration(evidence.verdicts, folds, evidence.sections)
     n_ranks = sum(gene.ranks_only and gene.status is not GeneStatus.HIDDEN for gene in manifest.genes)
+    low, high = CALIBRATED
+    said = (
+        f"{counted(n_ranks, 'shown gene')} must be read as ranks, since the slope is not within {low:g} and {high:g}."
+        if n_ranks
+        else f"The slope of every shown gene is within {low:g} and {high:g}."
+    )
     return f"""<p>Where the slope of measured on predicted expression is near 1, a predicted difference may be read as a
-difference of expression. {counted(n_ranks, "shown gene")} must be read as ranks.</p>
+difference of expression. {said}</p>
 {_drawn("calibration", picture)}"""
 
 

@@ -19,9 +19,6 @@ def chapters_of(manifest: Manifest) -> list[Chapter]:
 
 
 def _uncertainty(manifest: Manifest, part: Uncertainty) -> Chapter:
-    lines = [
-        (f"{part.unit} {name}", "left out of the calibration", f"{share:.1%}") for name, share in part.by_unit.items()
-    ]
     low, high = COVERAGE_GOAL
     measured = [gene.interval_coverage for gene in manifest.genes if gene.interval_coverage is not None]
     within = sum(low <= share <= high for share in measured)
@@ -41,10 +38,12 @@ def _uncertainty(manifest: Manifest, part: Uncertainty) -> Chapter:
             f"{part.quantile:.2f} standard deviations of the tile to either side. It was calibrated on held-out "
             f"{part.unit}s and measured on {part.unit}s left out of that too: {part.held_out_coverage:.1%} on average."
             f"{of_genes}",
+            f"Residuals are absolute and every {part.unit} weighs the same, so what a {part.unit} is off as a whole "
+            "widens the intervals.",
             promise,
         ),
-        ("tissue", "how it was kept apart", "measured values within the interval"),
-        tuple(lines),
+        (f"{part.unit} left out", "measured values within the interval"),
+        tuple((name, f"{share:.1%}") for name, share in part.by_unit.items()),
         draw_shares(shares, part.coverage, COVERAGE_GOAL, "measured values within the interval"),
         "Coverage of each held-out piece of tissue. Line: what is asked for. Band: what is good enough.",
     )
@@ -59,7 +58,8 @@ def _distribution(part: Distribution) -> Chapter:
             f"{part.percentile:g}th percentile of held-out tiles, of the {part.unit} where it is highest, tiles in "
             "changed stain, scale and focus included. Tiles beyond it are masked; a slide with more than "
             f"{part.refuse_share:.0%} of its tissue masked is refused.",
-            "The table says how much tissue of each unit, as it is, would be masked if that unit had never been seen.",
+            "The table says how much tissue of each unit, as it is, would be masked if that unit had never been seen. "
+            "A familiar look is no proof that a prediction is right.",
         ),
         (f"{part.unit} left out", "tiles masked"),
         tuple((name, f"{share:.1%}") for name, share in part.held_out_unfamiliar.items()),

@@ -116,7 +116,7 @@ def draw_distribution(verdicts: Sequence[GeneEvidence]) -> str:
     """How r and depth-adjusted r spread over the genes of the panel."""
     r = [verdict.r for verdict in verdicts]
     adjusted = [verdict.depth_adjusted_r for verdict in verdicts]
-    with _drawing(1, 6.6, 2.9) as (figure, (axis,)):
+    with _drawing(1, 8.6, 2.9) as (figure, (axis,)):
         low, high = min(*r, *adjusted, 0), max(*r, *adjusted, 0.35)
         bins = np.linspace(low, high, 40).tolist()
         axis.hist(r, bins, color=_BLUE, alpha=0.30)
@@ -137,7 +137,7 @@ def draw_strips(symbols: Sequence[str], verdicts: Sequence[GeneEvidence], scores
     order = order[:MOST_STRIPS]
     patients = list(dict.fromkeys(score.fold.patient for score in scores))
     places = np.arange(len(order))
-    with _drawing(1, 7.6, 0.9 + 0.21 * len(order)) as (figure, (axis,)):
+    with _drawing(1, 8.6, 0.9 + 0.21 * len(order)) as (figure, (axis,)):
         axis.axvline(0, color=_GRAY, linewidth=0.8)
         axis.axvline(LEAST_R, color=_GRAY, linewidth=0.8, linestyle=":")
         for protocol, marker, what in _MARKS:
@@ -167,7 +167,7 @@ def draw_calibration(
         *((_centered(score.predicted[name][:, shown]), _centered(by_id[name].expression[:, shown]))
           for score in folds for name in score.predicted), strict=True,
     ))  # fmt: skip
-    with _drawing(2, 7.8, 3.3) as (figure, (left, right)):
+    with _drawing(2, 8.6, 3.3) as (figure, (left, right)):
         curves = [_binned(predicted[:, gene], measured[:, gene]) for gene in range(len(shown))]
         for x, y in curves[:MOST_STRIPS]:
             left.plot(x, y, color=_PALE, linewidth=0.7)
@@ -204,7 +204,7 @@ def draw_null(scores: Sequence[FoldScore]) -> str:
             what = "sections of" if protocol is Protocol.SECTION else "left out:"
             groups.append((f"{what} {patient}", units))
     groups = [group for group in groups if len(group[1][0].figures.null_r)][:6]
-    with _drawing(min(3, len(groups)), 8.2, 2.5 * -(-len(groups) // 3), -(-len(groups) // 3)) as (figure, axes):
+    with _drawing(min(3, len(groups)), 8.6, 2.5 * -(-len(groups) // 3), -(-len(groups) // 3)) as (figure, axes):
         for axis in axes[len(groups) :]:
             axis.set_visible(False)
         for axis, (name, units) in zip(axes, groups, strict=False):
@@ -225,7 +225,7 @@ def draw_null(scores: Sequence[FoldScore]) -> str:
 
 def draw_shares(shares: Mapping[str, float], goal: float, band: tuple[float, float], what: str) -> str:
     """Mark a share for each name, beside what is asked for."""
-    with _drawing(1, 6.6, 0.9 + 0.26 * len(shares)) as (figure, (axis,)):
+    with _drawing(1, 8.6, 0.9 + 0.26 * len(shares)) as (figure, (axis,)):
         places = np.arange(len(shares))
         axis.axvspan(*band, color="#dff0e8")
         axis.axvline(goal, color=_ORANGE, linewidth=1.2, linestyle="--")

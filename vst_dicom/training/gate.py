@@ -16,7 +16,7 @@ from vst_dicom.training.scores import (
     false_discovery_rate,
     permutation_p,
 )
-from vst_dicom.training.yardsticks import NUCLEI, NUCLEI_FITTED, POSITION, STAIN, TOTAL_COUNTS
+from vst_dicom.training.yardsticks import NUCLEI, NUCLEI_FITTED, POSITION, STAIN, TISSUE_CLASS, TOTAL_COUNTS
 
 LEAST_R: Final = 0.30
 """Least median held-out correlation."""
@@ -43,6 +43,7 @@ _PROXIES: Final = {
     NUCLEI: "counting nuclei alone gives {:.2f}",
     NUCLEI_FITTED: "counting nuclei alone gives {:.2f}",
     STAIN: "the strength of the stains alone gives {:.2f}",
+    TISSUE_CLASS: "it is a proxy of its tissue class, whose mean alone gives {:.2f}",
     POSITION: "the position in the section alone gives {:.2f}",
     TOTAL_COUNTS: "sequencing depth alone gives {:.2f}",
 }

@@ -49,7 +49,7 @@ def label_spots(markers: NDArray[np.float32]) -> NDArray[np.int8]:
     ----------
     markers
         Measured ln(1 + CP10k) of `MARKERS`, of all spots that are to be compared, shape ``(n_spots, n_markers)``; 0
-        where a gene is absent.
+        where a gene is absent. Without columns, where none was read, every spot is *other*.
 
     Returns
     -------
@@ -61,11 +61,11 @@ def label_spots(markers: NDArray[np.float32]) -> NDArray[np.int8]:
     ValueError
         If there is not one column per marker.
     """
-    if markers.ndim != 2 or markers.shape[1] != len(MARKERS):
+    if markers.ndim != 2 or markers.shape[1] not in (0, len(MARKERS)):
         msg = f"markers must have shape (n_spots, {len(MARKERS)}), not {markers.shape}"
         raise ValueError(msg)
-    if not len(markers):
-        return np.zeros(0, dtype=np.int8)
+    if not markers.size:
+        return np.full(len(markers), OTHER, dtype=np.int8)
     scores = np.column_stack([_score(_of_class(markers, tissue_class)) for tissue_class in MARKERS_OF])
     labels: NDArray[np.int8] = np.array(list(MARKERS_OF), dtype=np.int8)[scores.argmax(axis=1)]
     labels[scores.max(axis=1) <= 0] = OTHER

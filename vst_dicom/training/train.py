@@ -26,6 +26,7 @@ from vst_dicom.predict.manifest import (
     ENCODER_FILE,
     EVIDENCE_FILE,
     HEAD_FILE,
+    TISSUE_FILE,
     TRUST_FILE,
     Manifest,
     Provenance,
@@ -49,6 +50,7 @@ from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Recipe, fit_head, form_of
 from vst_dicom.training.gate import judge
 from vst_dicom.training.signatures import describe_signatures, judge_signatures
+from vst_dicom.training.tissue_fit import describe_tissue, fit_tissue, form_of_tissue, judge_tissue
 from vst_dicom.training.weights import EncoderWeights
 
 _PROTOCOL = (
@@ -149,14 +151,20 @@ def build_bundle(
     signatures = judge_signatures(read_signatures(), genes, scores, sections, cohort.fitted_patients, seed)
     distribution, familiarity = describe_distribution(tiles, cohort.fitted_patients) if tiles else (None, None)
     trust = Trust(familiarity, None if calibration is None else calibration.intervals)
+    tissue_evidence = judge_tissue(sections, weights.spec.embed_dim)
+    tissue = fit_tissue(train, weights.spec.embed_dim) if tissue_evidence.supported else None
     tile = reference_tile(weights.spec.tile_px)
     reference = engine.embed([TileBatch(np.zeros(1, dtype=np.int64), tile[np.newaxis])], 1)[0]
 
     contents = {
         ENCODER_FILE: weights.content,
         HEAD_FILE: safetensors.numpy.save(_head_tensors(head, reference)),
-        EVIDENCE_FILE: _json_bytes(as_json([gene.symbol for gene in panel], scores, verdicts, rows)),
+        EVIDENCE_FILE: _json_bytes(
+            as_json([gene.symbol for gene in panel], scores, verdicts, rows) | {"tissue": tissue_evidence.as_json()}
+        ),
     }
+    if tissue is not None:
+        contents[TISSUE_FILE] = safetensors.numpy.save(tissue[0].tensors())
     if trust.tensors():
         contents[TRUST_FILE] = safetensors.numpy.save(trust.tensors())
     manifest = Manifest(
@@ -180,11 +188,12 @@ def build_bundle(
         signatures=signatures,
         uncertainty=None if calibration is None else calibration.summary,
         distribution=distribution,
+        tissue=None if tissue is None else form_of_tissue(*tissue, tissue_evidence),
         training=Training(cohorts=(training_cohort(cohort, train),), protocol=_PROTOCOL, panel=panel_text, seed=seed),
         scope=Scope(organs=(cohort.organ,), stain=cohort.stain, species=cohort.species, specimen=(cohort.specimen,)),
         provenance=Provenance(code_version=__version__, command=command, data_sha256=data_sha256, built=built),
     )
-    chapters = (*chapters_of(manifest), describe_signatures(manifest.signatures))
+    chapters = (describe_tissue(tissue_evidence), *chapters_of(manifest), describe_signatures(manifest.signatures))
     contents[CARD_FILE] = write_card(manifest, rows, chapters).encode()
     contents[CARD_PAGE_FILE] = write_page(manifest, Evidence(sections, scores, verdicts, rows, chapters)).encode()
     manifest = manifest.model_copy(update={"files": _hashes(contents)})
