@@ -9,6 +9,7 @@ import pytest
 
 from tests.training.conftest import JudgedCohort
 from vst_dicom.domain.expression import GeneStatus
+from vst_dicom.training.conformal import calibrate_folds
 from vst_dicom.training.evaluate import Protocol
 from vst_dicom.training.gate import GeneEvidence, judge
 
@@ -77,3 +78,14 @@ def test_a_gene_that_follows_depth_is_exposed_when_depth_is_partialled_out(
     for gene in np.flatnonzero(confounded):
         assert verdicts[gene].status is GeneStatus.HIDDEN
         assert "sequencing depth partialled out r is" in verdicts[gene].reason
+
+
+def test_intervals_cover_85_to_95_percent_on_patients_that_nothing_was_calibrated_on(
+    simulated_cohort: JudgedCohort,
+) -> None:
+    found = calibrate_folds(simulated_cohort.scores, simulated_cohort.sections)
+
+    assert found is not None
+    assert (found.summary.unit, found.summary.n_units) == ("patient", 8)
+    assert 0.85 <= found.summary.held_out_coverage <= 0.95
+    assert np.mean((found.covered_by_gene >= 0.8) & (found.covered_by_gene <= 0.99)) >= 0.8
