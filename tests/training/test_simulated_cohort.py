@@ -9,6 +9,7 @@ import pytest
 
 from tests.training.conftest import JudgedCohort
 from vst_dicom.domain.expression import GeneStatus
+from vst_dicom.training.conformal import calibrate_folds
 from vst_dicom.training.evaluate import Protocol
 from vst_dicom.training.gate import GeneEvidence, judge
 
@@ -77,3 +78,14 @@ def test_a_gene_that_follows_depth_is_exposed_when_depth_is_partialled_out(
     for gene in np.flatnonzero(confounded):
         assert verdicts[gene].status is GeneStatus.HIDDEN
         assert "sequencing depth partialled out r is" in verdicts[gene].reason
+
+
+def test_intervals_of_90_percent_cover_85_to_95_percent_on_new_patients(simulated_cohort: JudgedCohort) -> None:
+    calibration = calibrate_folds(simulated_cohort.scores, simulated_cohort.sections)
+
+    assert calibration is not None
+    assert (calibration.summary.unit, calibration.summary.n_units) == ("patient", 8)
+    assert calibration.summary.coverage == 0.9
+    assert 0.85 <= calibration.summary.held_out_coverage <= 0.95
+    assert all(0.85 <= covered <= 0.95 for covered in calibration.summary.by_unit.values())
+    assert np.mean((calibration.covered_by_gene >= 0.8) & (calibration.covered_by_gene <= 0.99)) >= 0.8
