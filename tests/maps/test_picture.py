@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +33,19 @@ def test_maps_that_repeat_one_another_give_way_to_different_ones() -> None:
 
     assert [gene.gene.symbol for gene in pick_different(table, most=3)] == ["A", "B", "C"]
     assert [gene.gene.symbol for gene in pick_different(table, most=4)] == ["A", "A_AGAIN", "B", "C"]
+
+
+def test_masked_tissue_is_hatched(tmp_path: Path) -> None:
+    grid = full_grid(20, 30)
+    expression = table_of(np.random.default_rng(0).uniform(0, 3, (1, 20, 30)), "G")
+    backdrop = Backdrop(np.full((200, 300, 3), 230, np.uint8), (10.0, 10.0), (0.01, 0.01))
+    result = SlideResult("k", CREATED, grid, good_quality(600), expression, (), BUNDLE, {}, ())
+    masked = replace(result, masked_cells=np.argwhere(np.ones((10, 10))).astype(np.int32))
+
+    pictures = []
+    for number, one in enumerate((result, masked)):
+        draw_overview(tmp_path / f"{number}.png", backdrop, one)
+        pictures.append(np.asarray(Image.open(tmp_path / f"{number}.png").convert("L"), dtype=int))
+
+    slide = slice(100, None), slice(0, pictures[0].shape[1] // 2)
+    assert (pictures[1][slide] < 100).sum() > (pictures[0][slide] < 100).sum() + 500

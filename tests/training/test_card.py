@@ -123,7 +123,7 @@ def test_intervals_and_unfamiliar_tissue_have_their_chapters() -> None:
     intervals, unfamiliar = chapters_of(found)
 
     assert "measured on patients left out of that too: 91.3% on average" in intervals.paragraphs[0]
-    assert "6 patients cannot promise a new one more than 86%" in intervals.paragraphs[1]
+    assert "6 patients cannot promise a new one more than 86%" in intervals.paragraphs[2]
     assert intervals.rows[1] == ("P1", "94.6%")
     assert intervals.picture.startswith("<?xml")
     assert unfamiliar.rows == (("P0", "1.2%"),)

@@ -5,7 +5,7 @@ from tests.training.spots import section
 from vst_dicom.training.conformal import Calibration, HeldOutUnit, calibrate, calibrate_folds
 from vst_dicom.training.evaluate import evaluate
 from vst_dicom.training.features import SectionSpots
-from vst_dicom.training.fit import Recipe
+from vst_dicom.training.fit import Recipe, fit_head
 
 N_GENES = 30
 
@@ -116,3 +116,25 @@ def test_one_patient_calibrates_on_sections_and_says_so() -> None:
 
     assert (found.summary.unit, found.summary.n_units, found.summary.most_promised) == ("section", 3, 0)
     assert "which promise nothing for another" in found.summary.describe()
+
+
+def simulated(number: int) -> SectionSpots:
+    """A patient whose genes are all higher or lower than the others', and whose counts are noisy."""
+    offset = np.random.default_rng(1000 + number).normal(0, 0.5)
+    return section(f"S{number}", f"P{number}", number, n_spots=120, noise=0.8, offset=float(offset))
+
+
+def test_intervals_of_a_simulated_cohort_of_eight_cover_85_to_95_percent_of_new_patients() -> None:
+    cohort = [simulated(number) for number in range(8)]
+    recipe = Recipe(n_components=6, alphas=(1.0,), ranks=(2,), n_members=5)
+    found = calibrate_folds(evaluate(cohort, recipe, n_draws=0), cohort)
+    assert found is not None
+    head, _ = fit_head(cohort, recipe, seed=0)
+
+    covered = []
+    for new in map(simulated, range(100, 140)):
+        half_width = found.intervals.half_width(head.spread(new.features))
+        covered.append((np.abs(new.expression - head.apply(new.features)) <= half_width).mean())
+
+    assert 0.85 <= np.mean(covered) <= 0.95
+    assert found.summary.held_out_coverage == pytest.approx(np.mean(covered), abs=0.05)

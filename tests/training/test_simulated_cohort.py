@@ -92,6 +92,8 @@ def test_intervals_of_90_percent_cover_85_to_95_percent_on_new_patients(simulate
     calibration = calibrate_folds(simulated_cohort.scores, simulated_cohort.sections)
 
     assert calibration is not None
-    assert (calibration.summary.unit, calibration.summary.coverage) == ("patient", 0.9)
+    assert (calibration.summary.unit, calibration.summary.n_units) == ("patient", 8)
+    assert calibration.summary.coverage == 0.9
     assert 0.85 <= calibration.summary.held_out_coverage <= 0.95
     assert all(0.85 <= covered <= 0.95 for covered in calibration.summary.by_unit.values())
+    assert np.mean((calibration.covered_by_gene >= 0.8) & (calibration.covered_by_gene <= 0.99)) >= 0.8
