@@ -15,7 +15,7 @@ from tests.predict.vision_transformers import noise, timm_shapes
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.predict.bundle import load_bundle
 from vst_dicom.predict.encoders import build_encoder
-from vst_dicom.predict.manifest import Encoder
+from vst_dicom.predict.manifest_model import Encoder
 from vst_dicom.predict.predictor import Predictor
 from vst_dicom.predict.reference import reference_tile
 

@@ -21,7 +21,7 @@ from vst_dicom.domain.errors import BundleError, UsageError
 from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.predict.encoders import EFFICIENTNET_LITE0, build_encoder, parse_form
 from vst_dicom.predict.engine import TorchEngine
-from vst_dicom.predict.manifest import Encoder
+from vst_dicom.predict.manifest_model import Encoder
 from vst_dicom.predict.presets import PRESETS, find_preset
 from vst_dicom.predict.published_names import rename
 from vst_dicom.predict.reference import reference_tile

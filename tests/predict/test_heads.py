@@ -3,7 +3,7 @@ import pytest
 
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.predict.head import parse_head
-from vst_dicom.predict.manifest import MlpForm, RidgeForm
+from vst_dicom.predict.manifest_model import MlpForm, RidgeForm
 from vst_dicom.predict.mlp_head import MlpHead
 from vst_dicom.predict.ridge_head import RidgeHead
 
@@ -127,7 +127,7 @@ def test_a_manifest_with_other_squares_is_refused(context: list[int]) -> None:
     from pydantic import ValidationError
 
     from vst_dicom.predict.encoders import EFFICIENTNET_LITE0
-    from vst_dicom.predict.manifest import Encoder
+    from vst_dicom.predict.manifest_model import Encoder
 
     with pytest.raises(ValidationError, match="context"):
         Encoder.model_validate({**EFFICIENTNET_LITE0.model_dump(), "context": context})

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.predict.encoders import EFFICIENTNET_LITE0, build_encoder
-from vst_dicom.predict.manifest import Encoder
+from vst_dicom.predict.manifest_model import Encoder
 
 
 class Network(nn.Module):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from vst_dicom.predict.manifest import Encoder
+from vst_dicom.predict.manifest_model import Encoder
 from vst_dicom.predict.presets import PRESETS
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from tests.predict.bundles import gene_entry, manifest
-from vst_dicom.predict.manifest import BUNDLE_FILES, Distribution, GeneEntry, Manifest, Uncertainty
+from vst_dicom.predict.manifest import BUNDLE_FILES, Manifest
+from vst_dicom.predict.manifest_evidence import Distribution, GeneEntry, Uncertainty
 from vst_dicom.training.card import best_baseline, remarks, warns_of_few_patients
 from vst_dicom.training.card_chapter import Chapter
 from vst_dicom.training.card_genes import gene_table

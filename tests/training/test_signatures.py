@@ -7,7 +7,7 @@ from tests.predict.bundles import gene_entry
 from tests.training.spots import section
 from vst_dicom.domain.expression import Gene
 from vst_dicom.domain.signature import Member, Scoring, Signature
-from vst_dicom.predict.manifest import GeneEntry, SignatureEntry
+from vst_dicom.predict.manifest_evidence import GeneEntry, SignatureEntry
 from vst_dicom.training.evaluate import FoldScore, Protocol, evaluate
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.fit import Recipe

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.predict.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, STAGES_DIM, EfficientNetLite0
-from vst_dicom.predict.manifest import ENCODER_FILE, Encoder
+from vst_dicom.predict.manifest import ENCODER_FILE
+from vst_dicom.predict.manifest_model import Encoder
 from vst_dicom.predict.published_names import rename
 from vst_dicom.predict.timm_encoder import create_network, pooled, without_classifier
 from vst_dicom.predict.vision_transformer import PooledTokens, VisionTransformer, VisionTransformerForm

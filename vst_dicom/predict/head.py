@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import BundleError
-from vst_dicom.predict.manifest import HeadForm, RidgeForm
+from vst_dicom.predict.manifest_model import HeadForm, RidgeForm
 from vst_dicom.predict.mlp_head import MlpHead
 from vst_dicom.predict.ridge_head import RidgeHead
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.predict.encoders import EFFICIENTNET_LITE0
-from vst_dicom.predict.manifest import Encoder, EncoderTerm, Rgb
+from vst_dicom.predict.manifest_model import Encoder, EncoderTerm, Rgb
 
 _IMAGENET: Final[tuple[Rgb, Rgb]] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _BIOPTIMUS: Final[tuple[Rgb, Rgb]] = ((0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from vst_dicom.domain.errors import BundleError
-from vst_dicom.predict.manifest import Encoder
+from vst_dicom.predict.manifest_model import Encoder
 from vst_dicom.predict.vision_transformer import PooledTokens
 
 INSTALL: Final = "pip install 'vst-dicom[timm]'"

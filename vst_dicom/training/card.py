@@ -5,7 +5,9 @@ from typing import Final
 
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
-from vst_dicom.predict.manifest import Encoder, GeneEntry, HeadForm, Manifest, RidgeForm
+from vst_dicom.predict.manifest import Manifest
+from vst_dicom.predict.manifest_evidence import GeneEntry
+from vst_dicom.predict.manifest_model import Encoder, HeadForm, RidgeForm
 from vst_dicom.training.card_chapter import Chapter
 from vst_dicom.training.evaluate import Protocol
 from vst_dicom.training.evidence import Row

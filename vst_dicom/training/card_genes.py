@@ -7,7 +7,7 @@ from typing import Final
 
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.wording import UNIT
-from vst_dicom.predict.manifest import GeneEntry
+from vst_dicom.predict.manifest_evidence import GeneEntry
 from vst_dicom.training.card import best_baseline, number, p_value
 
 

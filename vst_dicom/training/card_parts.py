@@ -1,6 +1,7 @@
 """Chapters of a card about the optional parts of a manifest: intervals and unfamiliar tissue."""
 
-from vst_dicom.predict.manifest import Distribution, Manifest, Uncertainty
+from vst_dicom.predict.manifest import Manifest
+from vst_dicom.predict.manifest_evidence import Distribution, Uncertainty
 from vst_dicom.training.card_chapter import Chapter
 from vst_dicom.training.card_plots import draw_shares
 

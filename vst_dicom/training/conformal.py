@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vst_dicom.predict.manifest import Uncertainty
+from vst_dicom.predict.manifest_evidence import Uncertainty
 from vst_dicom.predict.trust import Intervals, scale_of
 from vst_dicom.training.evaluate import FoldScore, Protocol
 from vst_dicom.training.features import SectionSpots

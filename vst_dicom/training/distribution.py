@@ -15,7 +15,7 @@ from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.predict.appearance import describe_appearance
 from vst_dicom.predict.engine import TorchEngine
-from vst_dicom.predict.manifest import Distribution
+from vst_dicom.predict.manifest_evidence import Distribution
 from vst_dicom.predict.trust import Familiarity, unit_length
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.grid import TILE_UM, tile_size_px

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from vst_dicom.domain.errors import BundleError, MissingInputError
 from vst_dicom.predict.encoders import EFFICIENTNET_LITE0
-from vst_dicom.predict.manifest import Encoder
+from vst_dicom.predict.manifest_model import Encoder
 
 WEIGHTS_FILE: Final = "model.safetensors"
 INDEX_FILE: Final = "model.safetensors.index.json"

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from vst_dicom.domain.expression import Gene
-from vst_dicom.predict.manifest import GeneEntry, TrainingCohort
+from vst_dicom.predict.manifest import TrainingCohort
+from vst_dicom.predict.manifest_evidence import GeneEntry
 from vst_dicom.training.cohort import Cohort
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.gate import GeneEvidence

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vst_dicom.domain.expression import Gene, GeneStatus
 from vst_dicom.domain.signature import LEAST_GENES, Member, ScoredGene, Signature, combine
-from vst_dicom.predict.manifest import GeneEntry, SignatureEntry, SignatureGene
+from vst_dicom.predict.manifest_evidence import GeneEntry, SignatureEntry, SignatureGene
 from vst_dicom.training.card_chapter import Chapter
 from vst_dicom.training.evaluate import FoldScore
 from vst_dicom.training.features import SectionSpots

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.tissue import TISSUE_CLASSES
-from vst_dicom.predict.manifest import TissueForm
+from vst_dicom.predict.manifest_evidence import TissueForm
 from vst_dicom.predict.tissue import TissueHead
 from vst_dicom.training.card_chapter import Chapter
 from vst_dicom.training.features import SectionSpots

@@ -30,11 +30,11 @@ from vst_dicom.predict.manifest import (
     TRUST_FILE,
     Manifest,
     Provenance,
-    ReferenceEmbedding,
     Scope,
     Target,
     Training,
 )
+from vst_dicom.predict.manifest_model import ReferenceEmbedding
 from vst_dicom.predict.reference import reference_tile, tile_sha256
 from vst_dicom.predict.trust import Trust
 from vst_dicom.training.card import write_card

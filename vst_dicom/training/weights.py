@@ -12,7 +12,7 @@ from vst_dicom.domain.errors import BundleError, MissingInputError
 from vst_dicom.predict.bundle import Bundle, load_bundle
 from vst_dicom.predict.encoders import EFFICIENTNET_LITE0, build_encoder
 from vst_dicom.predict.engine import Device, TorchEngine
-from vst_dicom.predict.manifest import Encoder
+from vst_dicom.predict.manifest_model import Encoder
 from vst_dicom.predict.presets import Preset, find_preset
 from vst_dicom.predict.published_names import rename
 from vst_dicom.predict.weights_file import parse_tensors, pickle_refusal, read_tensors
