@@ -27,21 +27,21 @@ def parse(tensors: dict[str, np.ndarray], **changes: object) -> Trust:
     return parse_trust(tensors, **expected)  # type: ignore[arg-type]
 
 
-def test_the_larger_distance_counts() -> None:
+def test_both_distances_count_by_their_squares() -> None:
     appearance = np.ones((3, N_APPEARANCE), np.float32)
     appearance[1, 0] = 7
     embeddings = np.array([[5, 0, 0], [9, 0, 0], [0, 0.1, 0]], np.float32)
 
     distance = make_familiarity().distance(appearance, embeddings)
 
-    assert distance.tolist() == pytest.approx([0, 3, 2])
+    assert distance.tolist() == pytest.approx([0, 3 / 2**0.5, 2 / 2**0.5])
 
 
 def test_the_length_of_features_does_not_count() -> None:
     appearance = np.ones((2, N_APPEARANCE), np.float32)
     embeddings = np.array([[3, 4, 0], [300, 400, 0]], np.float32)
 
-    assert make_familiarity().distance(appearance, embeddings) == pytest.approx([1.6, 1.6])
+    assert make_familiarity().distance(appearance, embeddings) == pytest.approx([1.6 / 2**0.5] * 2)
 
 
 def test_features_that_are_zero_have_a_distance() -> None:

@@ -22,7 +22,7 @@ class Familiarity:
     """Tells tiles like those of the training from others.
 
     Two Mahalanobis distances, that of the appearance and that of the encoder's features (scaled to length 1), each
-    divided by its limit; the larger one counts.
+    divided by its limit; see `join_distances`.
 
     Parameters
     ----------
@@ -76,8 +76,13 @@ class Familiarity:
             tiles = slice(start, start + _TILES_AT_ONCE)
             offsets = (unit_length(embeddings[tiles]) - self.embedding_mean) @ self.embedding_map
             content[tiles] = np.linalg.norm(offsets, axis=1)
-        distance: NDArray[np.float32] = np.maximum(looks, content).astype(np.float32)
-        return distance
+        return join_distances(looks, content).astype(np.float32)
+
+
+def join_distances(looks: NDArray[np.floating], content: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Root mean square of both distances, each in units of its limit: never above 1 where neither of them is."""
+    joined: NDArray[np.floating] = np.sqrt((looks**2 + content**2) / 2)
+    return joined
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,10 +54,11 @@ def _distribution(part: Distribution) -> Chapter:
     return Chapter(
         "Unfamiliar tissue",
         (
-            f"The distance of a tile from {part.n_tiles} training tiles, over {part.n_components} axes of the "
-            f"encoder's features and over its appearance, decides whether it is familiar. The limit is the "
-            f"{part.percentile:g}th percentile of held-out tiles, of the {part.unit} where it is highest, tiles in "
-            "changed stain, scale and focus included. Tiles beyond it are masked; a slide with more than "
+            f"Two distances of a tile from {part.n_tiles} training tiles, by its appearance and over "
+            f"{part.n_components} axes of the encoder's features, decide whether it is familiar. The limit of each is "
+            f"the {part.percentile:g}th percentile of held-out tiles, of the {part.unit} where it is highest, tiles in "
+            "changed stain, scale and focus included; a tile is beyond when the root mean square of both, in units of "
+            "their limits, is above 1. Such tiles are masked; a slide with more than "
             f"{part.refuse_share:.0%} of its tissue masked is refused.",
             "The table says how much tissue of each unit, as it is, would be masked if that unit had never been seen. "
             "A familiar look is no proof that a prediction is right.",

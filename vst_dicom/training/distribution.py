@@ -16,7 +16,7 @@ from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.predict.appearance import describe_appearance
 from vst_dicom.predict.engine import TorchEngine
 from vst_dicom.predict.manifest_evidence import Distribution
-from vst_dicom.predict.trust import Familiarity, unit_length
+from vst_dicom.predict.trust import Familiarity, join_distances, unit_length
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.grid import TILE_UM, tile_size_px
 from vst_dicom.tiles.sampler import TILE_PX, sample_tiles
@@ -139,7 +139,9 @@ def describe_distribution(
         folds.append((name, model, [one for one in tiles if units[one.section_id] == name]))
     limits = np.max([_limits(model, own) for _, model, own in folds], axis=0)
     unfamiliar = {
-        name: float(np.concatenate([(model.plain_distances(one) > limits[:, None]).any(axis=0) for one in own]).mean())
+        name: float(
+            (np.concatenate([join_distances(*model.plain_distances(one) / limits[:, None]) for one in own]) > 1).mean()
+        )
         for name, model, own in folds
     }
     fitted = [one for one in tiles if one.patient in fitted_patients]
