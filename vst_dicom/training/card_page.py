@@ -221,7 +221,7 @@ def _figures(evidence: Evidence) -> str:
     against = [
         (row.held_out, f"{row.r:.3f}, {row.depth_adjusted_r:.3f}", *(
             f"{row.baselines[name]:.3f}, {row.depth_adjusted_baselines[name]:.3f}"
-            + (" *" if row.lead_p[name] <= MOST_FALSE else "") for name in names
+            + ("*" if row.lead_p[name] <= MOST_FALSE else "") for name in names
         ))
         for row in rows
     ]  # fmt: skip
