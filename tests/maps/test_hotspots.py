@@ -8,7 +8,7 @@ from vst_dicom.domain.geometry import MatrixSize
 from vst_dicom.domain.result import Hotspot
 from vst_dicom.domain.tissue import STROMA, TUMOR_LIKE
 from vst_dicom.maps.gi_star import Neighborhoods, TissueKinds
-from vst_dicom.maps.hotspots import Doubt, HotspotSearch, find_hotspots, outline_tiles
+from vst_dicom.maps.hotspots import Doubt, HotspotSearch, find_hotspots, keep_stable, outline_tiles
 from vst_dicom.maps.surrogates import SurrogateMaps
 
 GRID = full_grid(30, 30, TILE)
@@ -212,3 +212,26 @@ def test_signal_free_maps_rarely_have_a_hotspot_and_a_planted_one_is_found() -> 
 
     assert n_false <= 5
     assert n_found >= 36
+
+
+def keep(values: np.ndarray, shifted: np.ndarray) -> HotspotSearch:
+    usable = np.ones(len(GRID), np.bool_)
+    return keep_stable(search(values), table(shifted), GRID, usable, SPACING, None)
+
+
+def test_a_hotspot_that_is_there_on_a_shifted_grid_too_stays() -> None:
+    values = planted()
+
+    assert [h.tiles.tolist() for h in keep(values, values).hotspots] == [find_one(values).tiles.tolist()]
+
+
+def test_a_hotspot_that_hangs_on_the_place_of_the_grid_goes_and_the_others_are_numbered_anew() -> None:
+    values = planted(2)
+    other = np.array([30 * row + column for row in range(20, 25) for column in range(5, 10)])
+    values[other, 1] += 2
+    assert [h.number for h in search(values).hotspots] == [1, 2]
+
+    (left,) = keep(values, np.column_stack([noise(), values[:, 1]])).hotspots
+
+    assert (left.number, left.gene.gene.symbol) == (1, "G1")
+    assert np.isin(other, left.tiles).sum() >= 20

@@ -15,7 +15,7 @@ class BrightnessPredictor:
     """Looks like a predictor to the main path; genes R, G and B are shown, HIDDEN is not."""
 
     def __init__(self) -> None:
-        encoder = SimpleNamespace(tile_px=224, spacing_um=0.5, spacing_um_range=(0.1, 1.0))
+        encoder = SimpleNamespace(tile_px=224, spacing_um=0.5, spacing_um_range=(0.1, 1.0), context=(1,))
         self.genes = (*map(make_gene, "RGB"), make_gene("HIDDEN", GeneStatus.HIDDEN))
         self.bundle = SimpleNamespace(
             manifest=SimpleNamespace(encoder=encoder, distribution=None, uncertainty=None),

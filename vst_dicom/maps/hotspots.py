@@ -6,7 +6,7 @@ autocorrelation, on the same tissue, and no hotspot.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
 
@@ -35,6 +35,9 @@ the smoothness of the surrogates is itself an estimate."""
 
 LEAST_AGREEMENT: Final = 0.9
 """Part of the members of the head by which a tile must be hot."""
+
+LEAST_STAYING: Final = 0.5
+"""Part of a hotspot's tiles that must be hot again on a grid shifted by half a tile."""
 
 _NEARBY: Final = 2
 """Cells from a hotspot whose masked tissue is counted with it."""
@@ -120,8 +123,7 @@ def find_hotspots(
     """
     doubt = doubt or Doubt.unknown()
     gi_star = np.full(expression.values.shape, np.nan, dtype=np.float32)
-    kinds = np.zeros(len(grid), dtype=np.int8) if tissue_class is None else tissue_class
-    domain = np.flatnonzero(usable & (np.bincount(kinds[usable], minlength=128)[kinds] >= LEAST_CLASS))
+    kinds, domain = _find_domain(usable, tissue_class)
     if len(domain) < LEAST_DOMAIN:
         return HotspotSearch((), gi_star)
     similar = TissueKinds(kinds[domain])
@@ -171,6 +173,50 @@ def find_hotspots(
                 )
             )
     return HotspotSearch(tuple(hotspots), gi_star)
+
+
+def keep_stable(
+    search: HotspotSearch,
+    shifted: ExpressionTable,
+    grid: TileGrid,
+    usable: NDArray[np.bool_],
+    spacing: PixelSpacing,
+    tissue_class: NDArray[np.int8] | None,
+) -> HotspotSearch:
+    """Keep the hotspots that are there too when the grid lies half a tile further, numbered anew.
+
+    Parameters
+    ----------
+    search
+        What `find_hotspots` found.
+    shifted
+        Predictions of the shifted tiles; where there are none, those of the first look.
+    grid, usable, spacing, tissue_class
+        As of `find_hotspots`.
+    """
+    if not search.hotspots:
+        return search
+    kinds, domain = _find_domain(usable, tissue_class)
+    scores = TissueKinds(kinds[domain]).normal_scores(shifted.values[domain])
+    again = np.full(shifted.values.shape, np.nan, dtype=np.float32)
+    again[domain] = Neighborhoods(grid, domain, spacing).gi_star(scores)
+    column_of = {gene: column for column, gene in enumerate(shifted.genes)}
+    staying = [
+        hotspot
+        for hotspot in search.hotspots
+        if (again[hotspot.tiles, column_of[hotspot.gene]] > hotspot.threshold).mean() >= LEAST_STAYING
+    ]
+    return HotspotSearch(
+        tuple(replace(hotspot, number=number) for number, hotspot in enumerate(staying, start=1)), search.gi_star
+    )
+
+
+def _find_domain(
+    usable: NDArray[np.bool_], tissue_class: NDArray[np.int8] | None
+) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+    """Kind of every tile, and the tiles that have enough of their kind to be compared with."""
+    kinds = np.zeros(len(usable), dtype=np.int8) if tissue_class is None else tissue_class
+    return kinds, np.flatnonzero(usable & (np.bincount(kinds[usable], minlength=128)[kinds] >= LEAST_CLASS))
 
 
 def find_threshold(

@@ -18,10 +18,11 @@ from vst_dicom.domain.errors import StainError, UsageError
 from vst_dicom.domain.expression import ExpressionTable, GeneStatus
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.files import refuse_existing
-from vst_dicom.maps.hotspots import Doubt, find_hotspots
+from vst_dicom.maps.hotspots import Doubt, find_hotspots, keep_stable
 from vst_dicom.maps.signatures import score_signatures
 from vst_dicom.pipeline.identity import result_key, result_parameters
 from vst_dicom.pipeline.masking import mask_untrusted
+from vst_dicom.pipeline.shifted import predict_shifted
 from vst_dicom.pipeline.stages import Stages
 from vst_dicom.pipeline.writing import ResultForm, write_results
 from vst_dicom.predict.predictor import Prediction, Predictor
@@ -166,25 +167,30 @@ def process_slide(
             trusted.tissue_class,
             Doubt(trusted.members_of(expression.genes), half_width, trusted.masked_cells),
         )
-        parameters = result_parameters(slide, grid, choices.genes)
-        result = SlideResult(
-            key=result_key(slide.source, predictor.bundle.identity, parameters, choices.job_key),
-            created=now,
-            grid=grid,
-            quality=quality,
-            expression=expression,
-            hotspots=search.hotspots,
-            bundle=predictor.bundle.identity,
-            parameters=parameters,
-            warnings=tuple(warnings),
-            signatures=score_signatures(predictor.bundle.signatures, shown),
-            tissue_class=trusted.tissue_class,
-            gi_star=search.gi_star,
-            distance=trusted.distance,
-            half_width=half_width,
-            interval_note="" if uncertainty is None else uncertainty.describe(),
-            masked_cells=trusted.masked_cells,
-        )
+    if search.hotspots:
+        with stages.measure("stability") as tiles_done:
+            shifted = predict_shifted(slide, predictor, grid, expression, search.hotspots, tiles_done)
+            search = keep_stable(search, shifted, grid, usable, base.spacing, trusted.tissue_class)
+
+    parameters = result_parameters(slide, grid, choices.genes)
+    result = SlideResult(
+        key=result_key(slide.source, predictor.bundle.identity, parameters, choices.job_key),
+        created=now,
+        grid=grid,
+        quality=quality,
+        expression=expression,
+        hotspots=search.hotspots,
+        bundle=predictor.bundle.identity,
+        parameters=parameters,
+        warnings=tuple(warnings),
+        signatures=score_signatures(predictor.bundle.signatures, shown),
+        tissue_class=trusted.tissue_class,
+        gi_star=search.gi_star,
+        distance=trusted.distance,
+        half_width=half_width,
+        interval_note="" if uncertainty is None else uncertainty.describe(),
+        masked_cells=trusted.masked_cells,
+    )
 
     summary = write_results(out, slide, predictor, result, choices.forms, stages, overwrite=choices.overwrite)
     return Outcome(out, result, summary)
