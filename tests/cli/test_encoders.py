@@ -28,7 +28,7 @@ def test_the_list_for_people_marks_what_a_licence_asks() -> None:
 
 
 def test_a_bundle_is_shown_with_its_encoders_licence() -> None:
-    assert "Encoder efficientnet_lite0, 1280 features, licence Apache-2.0" in vst_dicom("bundle", "show").stdout
+    assert "Encoder efficientnet_lite0, 2064 features, licence Apache-2.0" in vst_dicom("bundle", "show").stdout
 
 
 @pytest.mark.parametrize(

@@ -128,4 +128,4 @@ def test_a_manifest_that_names_no_library_means_efficientnet_lite0(tmp_path: Pat
 
 
 def test_the_built_in_bundle_loads_and_runs() -> None:
-    assert Predictor(load_bundle(), device="cpu").engine.embed_dim == 1280
+    assert Predictor(load_bundle(), device="cpu").engine.embed_dim == 2064
