@@ -69,6 +69,9 @@ class TileGrid:
     def place(self, values: NDArray[_Value], fill: float) -> NDArray[_Value]:
         """Give one value per tile its place.
 
+        One tile becomes one map pixel; nothing is interpolated, so a map never shows detail that the model did not
+        predict.
+
         Parameters
         ----------
         values

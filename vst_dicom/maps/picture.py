@@ -18,7 +18,6 @@ from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.domain.tiles import TileGrid
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
-from vst_dicom.maps.rasterize import rasterize
 
 N_MAPS: Final = 6
 _COLORS: Final = "viridis"
@@ -121,7 +120,7 @@ def draw_overview(path: Path, backdrop: Backdrop, result: SlideResult) -> None:
     _hatch_masked(slide_axes, backdrop, result)
     _draw_scale_bar(slide_axes, backdrop, view)
 
-    maps = rasterize(result.expression.values, result.grid)
+    maps = result.grid.place(result.expression.values, fill=np.nan)
     cells = parts[1].subgridspec(2, n_columns, wspace=0.25, hspace=0.32)
     for number, gene in enumerate(genes):
         axes = figure.add_subplot(cells[number % 2, number // 2])
