@@ -22,7 +22,7 @@ class Familiarity:
     """Tells tiles like those of the training from others.
 
     Two Mahalanobis distances, that of the appearance and that of the encoder's features (scaled to length 1), each
-    divided by its limit; see `join_distances`.
+    divided by its limit.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ class Familiarity:
         If shapes do not fit each other or a number is not finite.
     """
 
-    appearance_mean: NDArray[np.float32]
-    appearance_map: NDArray[np.float32]
-    embedding_mean: NDArray[np.float32]
-    embedding_map: NDArray[np.float32]
+    appearance_mean: NDArray[np.floating]
+    appearance_map: NDArray[np.floating]
+    embedding_mean: NDArray[np.floating]
+    embedding_map: NDArray[np.floating]
 
     def __post_init__(self) -> None:
         arrays = [getattr(self, name) for name in _FAMILIARITY]
@@ -58,6 +58,8 @@ class Familiarity:
     def distance(self, appearance: NDArray[np.float32], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """How unlike the training tiles each tile is; above 1 it is unfamiliar.
 
+        The root mean square of both distances: never above 1 where neither of them is.
+
         Parameters
         ----------
         appearance
@@ -70,19 +72,19 @@ class Familiarity:
         NDArray[np.float32]
             Shape ``(n_tiles,)``.
         """
-        looks = np.linalg.norm((appearance - self.appearance_mean) @ self.appearance_map, axis=1)
-        content = np.empty(len(embeddings), dtype=np.float32)
+        both = self.distances(appearance, embeddings)
+        joined: NDArray[np.float32] = np.sqrt((both**2).mean(axis=0)).astype(np.float32)
+        return joined
+
+    def distances(self, appearance: NDArray[np.float32], embeddings: NDArray[np.float32]) -> NDArray[np.floating]:
+        """Give the distance by appearance and that by features, shape ``(2, n_tiles)``; parameters as of `distance`."""
+        content = np.empty(len(embeddings), dtype=self.embedding_map.dtype)
         for start in range(0, len(embeddings), _TILES_AT_ONCE):
             tiles = slice(start, start + _TILES_AT_ONCE)
             offsets = (unit_length(embeddings[tiles]) - self.embedding_mean) @ self.embedding_map
             content[tiles] = np.linalg.norm(offsets, axis=1)
-        return join_distances(looks, content).astype(np.float32)
-
-
-def join_distances(looks: NDArray[np.floating], content: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Root mean square of both distances, each in units of its limit: never above 1 where neither of them is."""
-    joined: NDArray[np.floating] = np.sqrt((looks**2 + content**2) / 2)
-    return joined
+        looks = np.linalg.norm((appearance - self.appearance_mean) @ self.appearance_map, axis=1)
+        return np.stack([looks, content])
 
 
 @dataclass(frozen=True, eq=False)

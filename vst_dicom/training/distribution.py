@@ -16,7 +16,7 @@ from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.predict.appearance import describe_appearance
 from vst_dicom.predict.engine import TorchEngine
 from vst_dicom.predict.manifest_evidence import Distribution
-from vst_dicom.predict.trust import Familiarity, join_distances, unit_length
+from vst_dicom.predict.trust import Familiarity, unit_length
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.grid import TILE_UM, tile_size_px
 from vst_dicom.tiles.sampler import TILE_PX, sample_tiles
@@ -135,17 +135,16 @@ def describe_distribution(
         raise ValueError("nothing can be held out: two sections are needed")
     folds = []
     for name in names:
-        model = _Gaussians.of([one for one in tiles if units[one.section_id] != name])
+        model = _fit([one for one in tiles if units[one.section_id] != name])
         folds.append((name, model, [one for one in tiles if units[one.section_id] == name]))
-    limits = np.max([_limits(model, own) for _, model, own in folds], axis=0)
-    unfamiliar = {
-        name: float(
-            (np.concatenate([join_distances(*model.plain_distances(one) / limits[:, None]) for one in own]) > 1).mean()
-        )
-        for name, model, own in folds
-    }
+    limits = np.max([_find_limits(model, own) for _, model, own in folds], axis=0)
+    unfamiliar = {}
+    for name, model, own in folds:
+        limited = _within(model, limits)
+        distance = np.concatenate([limited.distance(one.appearance, one.embeddings) for one in own])
+        unfamiliar[name] = float((distance > 1).mean())
     fitted = [one for one in tiles if one.patient in fitted_patients]
-    familiarity = _Gaussians.of(fitted).familiarity(limits)
+    familiarity = _within(_fit(fitted), limits)
     part = Distribution(
         n_tiles=sum(2 * len(one.appearance) for one in fitted),
         n_components=familiarity.embedding_map.shape[1],
@@ -158,53 +157,38 @@ def describe_distribution(
     return part, familiarity
 
 
-def _limits(model: "_Gaussians", held_out: Sequence[SectionTiles]) -> NDArray[np.float64]:
-    """Percentile of both distances of a unit's tiles, shape ``(2,)``."""
-    distances = np.concatenate([model.distances(one) for one in held_out], axis=1)
-    limits: NDArray[np.float64] = np.percentile(distances, _PERCENTILE, axis=1)
+def _find_limits(model: Familiarity, held_out: Sequence[SectionTiles]) -> NDArray[np.float64]:
+    """Percentile of both distances of a unit's tiles, as they are and changed, shape ``(2,)``."""
+    distances = [
+        distances
+        for one in held_out
+        for distances in (
+            model.distances(one.appearance, one.embeddings),
+            model.distances(one.changed_appearance, one.changed_embeddings),
+        )
+    ]
+    limits: NDArray[np.float64] = np.percentile(np.concatenate(distances, axis=1), _PERCENTILE, axis=1)
     return limits
 
 
-@dataclass(frozen=True, eq=False)
-class _Gaussians:
-    """Means, and maps to axes of unit variance, of appearance and of features of length 1."""
+def _fit(tiles: Sequence[SectionTiles]) -> Familiarity:
+    """Learn what is familiar, in double precision; both limits are 1 still."""
+    appearance = np.concatenate([array for one in tiles for array in (one.appearance, one.changed_appearance)])
+    embeddings = np.concatenate([array for one in tiles for array in (one.embeddings, one.changed_embeddings)])
+    return Familiarity(
+        *_whiten(appearance, appearance.shape[1]),
+        *_whiten(unit_length(embeddings.astype(np.float64)), _MOST_COMPONENTS),
+    )
 
-    appearance_mean: NDArray[np.float64]
-    appearance_map: NDArray[np.float64]
-    embedding_mean: NDArray[np.float64]
-    embedding_map: NDArray[np.float64]
 
-    @classmethod
-    def of(cls, tiles: Sequence[SectionTiles]) -> "_Gaussians":
-        appearance = np.concatenate([array for one in tiles for array in (one.appearance, one.changed_appearance)])
-        embeddings = np.concatenate([array for one in tiles for array in (one.embeddings, one.changed_embeddings)])
-        return cls(
-            *_whiten(appearance, appearance.shape[1]),
-            *_whiten(unit_length(embeddings.astype(np.float64)), _MOST_COMPONENTS),
-        )
-
-    def distances(self, tiles: SectionTiles) -> NDArray[np.float64]:
-        """By appearance and by features, of tiles as they are, then changed, shape ``(2, 2 * n_tiles)``."""
-        changed = self._distances(tiles.changed_appearance, tiles.changed_embeddings)
-        return np.concatenate([self.plain_distances(tiles), changed], axis=1)
-
-    def plain_distances(self, tiles: SectionTiles) -> NDArray[np.float64]:
-        """Give both distances of the tiles as they are, shape ``(2, n_tiles)``."""
-        return self._distances(tiles.appearance, tiles.embeddings)
-
-    def _distances(self, appearance: NDArray[np.float32], embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        looks = (appearance - self.appearance_mean) @ self.appearance_map
-        content = (unit_length(embeddings.astype(np.float64)) - self.embedding_mean) @ self.embedding_map
-        return np.stack([np.linalg.norm(looks, axis=1), np.linalg.norm(content, axis=1)])
-
-    def familiarity(self, limits: NDArray[np.float64]) -> Familiarity:
-        """As a bundle holds it: distances in units of their limits."""
-        return Familiarity(
-            self.appearance_mean.astype(np.float32),
-            (self.appearance_map / limits[0]).astype(np.float32),
-            self.embedding_mean.astype(np.float32),
-            (self.embedding_map / limits[1]).astype(np.float32),
-        )
+def _within(model: Familiarity, limits: NDArray[np.float64]) -> Familiarity:
+    """As a bundle holds it: distances in units of their limits."""
+    return Familiarity(
+        model.appearance_mean.astype(np.float32),
+        (model.appearance_map / limits[0]).astype(np.float32),
+        model.embedding_mean.astype(np.float32),
+        (model.embedding_map / limits[1]).astype(np.float32),
+    )
 
 
 def _whiten(values: NDArray[np.floating], most_components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
