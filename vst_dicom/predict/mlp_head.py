@@ -6,19 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vst_dicom.predict.members import deviation
+from vst_dicom.predict.members import ComponentHead
 
 
 @dataclass(frozen=True, eq=False)
-class MlpHead:
+class MlpHead(ComponentHead):
     """Members that share the components and differ by their draws; plain arithmetic, no torch.
 
     Parameters
     ----------
-    mean
-        Mean feature vector of the training spots, shape ``(n_features,)``.
-    components
-        Principal directions, divided by the standard deviation along them, shape ``(n_components, n_features)``.
+    mean, components
+        See `vst_dicom.predict.members.ComponentHead`.
     hidden_weights, hidden_bias
         To the hidden layer, shapes ``(n_members, n_components, n_hidden)`` and ``(n_members, n_hidden)``; negative
         values become 0 there.
@@ -31,8 +29,6 @@ class MlpHead:
         If the shapes do not fit each other or a number is not finite.
     """
 
-    mean: NDArray[np.float32]
-    components: NDArray[np.float32]
     hidden_weights: NDArray[np.float32]
     hidden_bias: NDArray[np.float32]
     weights: NDArray[np.float32]
@@ -54,16 +50,6 @@ class MlpHead:
             raise ValueError("the head holds a number that is not finite")
 
     @property
-    def n_features(self) -> int:
-        """Length of the feature vectors that it takes."""
-        return int(self.components.shape[1])
-
-    @property
-    def n_components(self) -> int:
-        """Number of principal components."""
-        return len(self.components)
-
-    @property
     def n_genes(self) -> int:
         """Number of genes that it gives."""
         return int(self.weights.shape[2])
@@ -81,10 +67,6 @@ class MlpHead:
         expression /= self.n_members
         return expression
 
-    def spread(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give standard deviations over the members, shape ``(n_tiles, n_genes)``; NaN for a single member."""
-        return deviation(self.predictions(features), (len(features), self.n_genes))
-
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Give what `vst_dicom.predict.head.parse_head` makes it from."""
         tensors = {
@@ -99,7 +81,7 @@ class MlpHead:
 
     def predictions(self, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """Give the prediction of each member, shape ``(n_tiles, n_genes)``."""
-        scores = (features - self.mean) @ self.components.T
+        scores = self.scores(features)
         layers = zip(self.hidden_weights, self.hidden_bias, self.weights, self.bias, strict=True)
         for hidden_weights, hidden_bias, weights, bias in layers:
             hidden = np.maximum(scores @ hidden_weights + hidden_bias, 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vst_dicom.predict.members import deviation
+from vst_dicom.predict.members import ComponentHead
 
 
 def _no_members() -> NDArray[np.float32]:
@@ -14,15 +14,13 @@ def _no_members() -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, eq=False)
-class RidgeHead:
+class RidgeHead(ComponentHead):
     """Regression on all training spots, and members fitted on resampled ones, that say how sure it is.
 
     Parameters
     ----------
-    mean
-        Mean feature vector of the training spots, shape ``(n_features,)``.
-    components
-        Principal directions, divided by the standard deviation along them, shape ``(n_components, n_features)``.
+    mean, components
+        See `vst_dicom.predict.members.ComponentHead`.
     coefficients
         Shape ``(n_components, n_genes)``.
     intercept
@@ -37,8 +35,6 @@ class RidgeHead:
         If the shapes do not fit each other or a number is not finite.
     """
 
-    mean: NDArray[np.float32]
-    components: NDArray[np.float32]
     coefficients: NDArray[np.float32]
     intercept: NDArray[np.float32]
     member_coefficients: NDArray[np.float32] = field(default_factory=_no_members)
@@ -63,16 +59,6 @@ class RidgeHead:
             raise ValueError("the head holds a number that is not finite")
 
     @property
-    def n_features(self) -> int:
-        """Length of the feature vectors that it takes."""
-        return int(self.components.shape[1])
-
-    @property
-    def n_components(self) -> int:
-        """Number of principal components."""
-        return len(self.components)
-
-    @property
     def n_genes(self) -> int:
         """Number of genes that it gives."""
         return int(self.coefficients.shape[1])
@@ -84,18 +70,14 @@ class RidgeHead:
 
     def apply(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Predicted expression, shape ``(n_tiles, n_genes)``, of features, shape ``(n_tiles, n_features)``."""
-        expression: NDArray[np.float32] = (self._scores(features) @ self.coefficients + self.intercept).astype(
+        expression: NDArray[np.float32] = (self.scores(features) @ self.coefficients + self.intercept).astype(
             np.float32
         )
         return expression
 
-    def spread(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give standard deviations of the members' predictions, shape ``(n_tiles, n_genes)``; NaN without members."""
-        return deviation(self.predictions(features), (len(features), self.n_genes))
-
     def predictions(self, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """Give the prediction of each member, shape ``(n_tiles, n_genes)``."""
-        scores = self._scores(features)
+        scores = self.scores(features)
         for member in self.member_coefficients:
             yield (scores @ member + self.intercept).astype(np.float32, copy=False)
 
@@ -110,7 +92,3 @@ class RidgeHead:
         if self.n_members:
             tensors["member_coefficients"] = self.member_coefficients
         return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-
-    def _scores(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = ((features - self.mean) @ self.components.T).astype(np.float32, copy=False)
-        return scores
