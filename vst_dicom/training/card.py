@@ -250,21 +250,28 @@ def _genes(genes: Sequence[GeneEntry]) -> str:
     return "\n".join([*head, *(_gene_line(gene) for gene in ordered)])
 
 
-def _gene_line(gene: GeneEntry) -> str:
+def figures_of(gene: GeneEntry) -> tuple[str, ...]:
+    """Interval of held-out r, share of patients positive, depth-adjusted r, Spearman, R² and MAE, as cells."""
     interval = gene.held_out_interval
-    cells = (
-        gene.symbol,
-        gene.hgnc or "–",
-        gene.status,
-        f"{gene.held_out_r:.2f}",
+    return (
         "–" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
         "–" if gene.positive_share is None else f"{gene.positive_share:.0%}",
         number(gene.depth_adjusted_r),
         number(gene.spearman),
         number(gene.r2),
         number(gene.mae),
+    )
+
+
+def _gene_line(gene: GeneEntry) -> str:
+    cells = (
+        gene.symbol,
+        gene.hgnc or "–",
+        gene.status,
+        f"{gene.held_out_r:.2f}",
+        *figures_of(gene),
         number(gene.slope) + (" (ranks)" if gene.ranks_only else ""),
-        "–" if gene.q is None else f"{gene.q:.3f}",
+        p_value(gene.q),
         number(gene.moran_ratio),
         best_baseline(gene),
         number(gene.other_patient_r),

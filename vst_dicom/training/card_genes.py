@@ -8,7 +8,7 @@ from typing import Final
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.wording import UNIT
 from vst_dicom.predict.manifest_evidence import GeneEntry
-from vst_dicom.training.card import best_baseline, number, p_value
+from vst_dicom.training.card import best_baseline, figures_of, number, p_value
 
 
 def _last(value: float | None, key: Callable[[float], float]) -> float:
@@ -59,16 +59,10 @@ predicted by measured maps; measured ones carry counting noise, so it is mostly 
 
 
 def _gene(gene: GeneEntry, places: dict[str, int]) -> str:
-    interval = gene.held_out_interval
     cells = (
         f'<span class="chip {gene.status}">{gene.status}</span>',
         f"<strong>{gene.held_out_r:.2f}</strong>",
-        "–" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
-        "–" if gene.positive_share is None else f"{gene.positive_share:.0%}",
-        number(gene.depth_adjusted_r),
-        number(gene.spearman),
-        number(gene.r2),
-        number(gene.mae),
+        *figures_of(gene),
         number(gene.slope) + (" †" if gene.ranks_only else ""),
         p_value(gene.q),
         number(gene.moran_ratio),
