@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
 
 import structlog
 from sqlalchemy import Engine
@@ -24,8 +23,6 @@ from vst_dicom.receive.statuses import SUCCESS, Status, status_of
 from vst_dicom.receive.walk import Identity, check_data_set, is_valid_uid
 
 _log = structlog.get_logger()
-
-_WORDS: Final = {Outcome.NEW: "stored", Outcome.DUPLICATE: "already stored", Outcome.CHANGED: "stored, changed"}
 
 
 class Storage:
