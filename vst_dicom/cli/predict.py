@@ -106,8 +106,8 @@ def predict_slide(
 
 
 def _choices(genes: str, formats: str, overwrite: bool) -> "Choices":
+    from vst_dicom.domain.forms import ResultForm
     from vst_dicom.pipeline.process_slide import Choices
-    from vst_dicom.pipeline.writing import ResultForm
 
     names = split_list(formats)
     known = [form.value for form in ResultForm]
@@ -116,7 +116,7 @@ def _choices(genes: str, formats: str, overwrite: bool) -> "Choices":
         msg = f"--formats knows {', '.join(known)}, not {', '.join(unknown)}"
         raise UsageError(msg)
     forms = frozenset(map(ResultForm, names)) if names else frozenset(ResultForm)
-    return Choices(tuple(split_list(genes)) or None, forms, overwrite)
+    return Choices(tuple(split_list(genes)) or None, forms, overwrite=overwrite)
 
 
 def print_outcome(summary: Mapping[str, Any], folder: Path) -> None:

@@ -1,0 +1,87 @@
+"""In which forms a result is written, and how."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ResultForm(StrEnum):
+    """A form in which a result can be written; the value is its name on the command line and in settings."""
+
+    PARAMETRIC_MAP = "pm"
+    SEGMENTATION = "seg"
+    ANNOTATIONS = "ann"
+    REPORT = "sr"
+    OVERVIEW = "png"
+    GEOJSON = "geojson"
+    ANNDATA = "h5ad"
+
+
+class MapLayer(StrEnum):
+    """What Parametric Maps may show besides the values of genes; each is a series of its own."""
+
+    HALF_WIDTH = "half-width"
+    """Half width of the prediction interval, gene by gene."""
+
+    GI_STAR = "gi-star"
+    """How far a tile's neighborhood stands out from similar tissue, gene by gene."""
+
+    SIGNATURES = "signatures"
+    """Scores of the shown signatures."""
+
+    DISTANCE = "distance"
+    """How unlike the training tissue a tile is."""
+
+
+class MapPixels(StrEnum):
+    """How Parametric Maps store values."""
+
+    UINT16 = "uint16"
+    """With a Real World Value Mapping: what viewers and archives show."""
+
+    FLOAT32 = "float32"
+    """As they are: archives may refuse to hand out frames, and viewers may saturate."""
+
+
+class MapCompression(StrEnum):
+    """How Parametric Maps of whole numbers are compressed, always without loss."""
+
+    NONE = "none"
+    JPEG_LS = "jpeg-ls"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How forms are written.
+
+    Parameters
+    ----------
+    map_layers
+        What Parametric Maps show besides genes, where the result has it.
+    map_series_per_gene
+        Whether each gene gets a series of its own, for viewers that know no channels.
+    map_pixels, map_compression
+        How Parametric Maps store values.
+    largest_object_bytes
+        Parametric Maps that would be larger are split into several series; what cannot be split is refused.
+    colored_genes
+        Genes whose tiles are drawn as annotations and as fractional segments; the few with the best evidence if None.
+    fractional_segments
+        Whether colored genes are also written as a FRACTIONAL Segmentation, which viewers draw on clear glass.
+    label_map
+        Whether tissue classes are also written as a LABELMAP Segmentation, which no viewer shows yet.
+    color_overlay_gene
+        Gene to paint over the slide as a whole slide image of its own, for viewers without maps; none if None.
+    geojson_genes
+        Genes whose values the tiles of GeoJSON carry; all that are shown if None.
+    """
+
+    map_layers: frozenset[MapLayer] = frozenset({MapLayer.HALF_WIDTH, MapLayer.SIGNATURES, MapLayer.DISTANCE})
+    map_series_per_gene: bool = False
+    map_pixels: MapPixels = MapPixels.UINT16
+    map_compression: MapCompression = MapCompression.NONE
+    largest_object_bytes: int = 1 << 30
+    colored_genes: tuple[str, ...] | None = None
+    fractional_segments: bool = True
+    label_map: bool = False
+    color_overlay_gene: str | None = None
+    geojson_genes: tuple[str, ...] | None = None
