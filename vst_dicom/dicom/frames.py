@@ -25,7 +25,8 @@ def halve(image: RgbImage) -> RgbImage:
 def cut_frame_row(strip: RgbImage, side_px: int) -> Iterator[RgbImage]:
     """Cut rows of a level, at most as many as a frame has, into square frames from left to right.
 
-    Whole frames are views of the strip. Beyond the matrix its last pixels are repeated, so that JPEG does not ring inside it.
+    Whole frames are views of the strip. Beyond the matrix its last pixels are repeated, so that JPEG does not ring
+    inside it.
     """
     for x_px in range(0, strip.shape[1], side_px):
         frame = strip[:, x_px : x_px + side_px]
