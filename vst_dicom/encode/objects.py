@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.errors import EncodingError
 from vst_dicom.domain.result import SlideResult
-from vst_dicom.encode.provenance import ResultKind, result_uid
+from vst_dicom.encode.provenance import ResultKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class ResultObject:
 
     def series_uid(self, source: SourceSlide, result: SlideResult) -> str:
         """Its Series Instance UID."""
-        return result_uid(source, result, self.kind.name, "series")
+        return self.kind.series_uid(source, result)
 
     def instance_uid(self, source: SourceSlide, result: SlideResult) -> str:
         """Its SOP Instance UID."""
-        return result_uid(source, result, self.kind.name, "instance")
+        return self.kind.instance_uid(source, result)
 
 
 def require(condition: bool, otherwise: str) -> None:

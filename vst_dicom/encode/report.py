@@ -264,7 +264,7 @@ def _evidence(source: SourceSlide, result: SlideResult, others: Sequence[ResultO
         item = Dataset()
         item.ReferencedSOPClassUID = other.kind.sop_class_uid
         item.ReferencedSOPInstanceUID = other.instance_uid(source, result)
-        series[other.series_uid(source, result)] = [item]
+        series.setdefault(other.series_uid(source, result), []).append(item)
     study = Dataset()
     study.StudyInstanceUID = source.study_instance_uid
     study.ReferencedSeriesSequence = []
