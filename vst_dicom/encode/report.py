@@ -11,11 +11,10 @@ from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import GeneStatus, PanelGene
 from vst_dicom.domain.result import BundleIdentity, Hotspot, SlideResult
-from vst_dicom.domain.wording import HOTSPOT
+from vst_dicom.domain.wording import HOTSPOT, PRODUCT
 from vst_dicom.encode.objects import ResultObject
 from vst_dicom.encode.outlines import corners_to_slide_mm
 from vst_dicom.encode.provenance import (
-    PRODUCT,
     REPORT,
     device_uid,
     plain,

@@ -8,6 +8,7 @@ from typing import Any, Final
 from vst_dicom import __version__
 from vst_dicom.dicom.source import Slide
 from vst_dicom.domain.forms import Encoding, ResultForm
+from vst_dicom.domain.pixels import Thumbnail
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode.anndata_export import write_anndata
 from vst_dicom.encode.checks import check_result
@@ -18,7 +19,7 @@ from vst_dicom.maps.picture import Backdrop, draw_overview
 from vst_dicom.maps.summary import RunFacts, summarize
 from vst_dicom.pipeline.stages import Stages
 from vst_dicom.predict.predictor import Predictor
-from vst_dicom.tiles.thumbnail import THUMBNAIL_UM, Thumbnail, read_thumbnail
+from vst_dicom.tiles.thumbnail import THUMBNAIL_UM, read_thumbnail
 
 SUMMARY_FILE: Final = "summary.json"
 OVERVIEW_FILE: Final = "overview.png"
