@@ -18,7 +18,7 @@ def place_matrix(dataset: Dataset, size: MatrixSize, plane: SlidePlane) -> None:
     """Add the total pixel matrix, its orientation and its origin."""
     dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns = size.n_rows, size.n_columns
     dataset.TotalPixelMatrixFocalPlanes = 1
-    dataset.ImageOrientationSlide = [_decimal(value) for value in plane.orientation]
+    dataset.ImageOrientationSlide = [to_decimal(value) for value in plane.orientation]
     origin = Dataset()
     set_offsets(origin, plane)
     dataset.TotalPixelMatrixOriginSequence = [origin]
@@ -26,9 +26,9 @@ def place_matrix(dataset: Dataset, size: MatrixSize, plane: SlidePlane) -> None:
 
 def set_offsets(item: Dataset, plane: SlidePlane) -> None:
     """Add the position of the first pixel's center."""
-    item.XOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[0])
-    item.YOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[1])
-    item.ZOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[2])
+    item.XOffsetInSlideCoordinateSystem = to_decimal(plane.origin_mm[0])
+    item.YOffsetInSlideCoordinateSystem = to_decimal(plane.origin_mm[1])
+    item.ZOffsetInSlideCoordinateSystem = to_decimal(plane.origin_mm[2])
 
 
 def pixel_measures(header: Dataset, plane: SlidePlane) -> Dataset:
@@ -42,10 +42,10 @@ def pixel_measures(header: Dataset, plane: SlidePlane) -> Dataset:
         Of the image.
     """
     measures = Dataset()
-    measures.PixelSpacing = [_decimal(plane.spacing.row_mm), _decimal(plane.spacing.column_mm)]
+    measures.PixelSpacing = [to_decimal(plane.spacing.row_mm), to_decimal(plane.spacing.column_mm)]
     thickness = _slice_thickness(header)
     if thickness is not None:
-        measures.SliceThickness = _decimal(thickness)
+        measures.SliceThickness = to_decimal(thickness)
     return measures
 
 
@@ -84,6 +84,6 @@ def _slice_thickness(header: Dataset) -> float | None:
     return float(depth_um) / 1000 if depth_um else None
 
 
-def _decimal(value: float) -> DSfloat:
-    """Write a number as a decimal string of at most 16 characters (PS3.5 6.2)."""
+def to_decimal(value: float) -> DSfloat:
+    """Make a number a decimal string of at most 16 characters (PS3.5 6.2)."""
     return DSfloat(float(value), auto_format=True)
