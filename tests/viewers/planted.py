@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 
 from tests.pipeline.brightness import BrightnessPredictor
@@ -24,7 +25,7 @@ NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RECIPE: Final = SlideRecipe(MatrixSize(3000, 3900), PixelSpacing.from_um(0.5), seed=4)
 HOT_PX: Final = (1900, 1500)
 """x, y of the middle of the hot place, base level."""
-HOT_RADIUS_PX: Final = 400
+HOT_RADIUS_PX: Final = 520
 _FORMS: Final = frozenset({ResultForm.PARAMETRIC_MAP, ResultForm.SEGMENTATION, ResultForm.ANNOTATIONS, ResultForm.REPORT})
 
 
@@ -79,3 +80,30 @@ def plant(folder: Path) -> PlantedResult:
             opened, PlantedPredictor(), folder / "result", choices=choices, now=NOW, progress=lambda *_: None
         )
     return PlantedResult(slide.instances, outcome)
+
+
+def to_slide_mm(result: PlantedResult, places_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places in the slide's frame of reference, from its DICOM attributes alone (PS3.3 C.7.6.2.1.1, C.8.12.4.1.1).
+
+    Parameters
+    ----------
+    result
+        Whose slide.
+    places_px
+        x, y of base level, pixel centers at whole numbers, shape ``(n, 2)``.
+    """
+    header = pydicom.dcmread(result.slide[0], stop_before_pixels=True)
+    origin = header.TotalPixelMatrixOriginSequence[0]
+    measures = header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    row_mm, column_mm = map(float, measures.PixelSpacing)
+    cosines = np.array(header.ImageOrientationSlide, dtype=float)
+    start = np.array([origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem], dtype=float)
+    x, y = places_px.T[:, :, None]
+    return np.asarray(start + x * column_mm * cosines[:2] + y * row_mm * cosines[3:5])
+
+
+def cells_without_tile(grid: TileGrid) -> NDArray[np.float64]:
+    """x, y of the middle of every cell of the grid that has no tile and lies on the slide, shape ``(n, 2)``."""
+    cells = np.argwhere(~grid.mask).astype(np.int32)
+    centers = TileGrid(grid.tile_size, grid.size, cells).centers_px
+    return centers[(centers < (RECIPE.size.n_columns - 1, RECIPE.size.n_rows - 1)).all(axis=1)]

@@ -27,7 +27,6 @@ async function openSlide(study, series) {
   const slide = new viewers.VolumeImageViewer({
     client,
     metadata: images,
-    controls: ['overview'],
     errorInterceptor: report,
   });
   const map = slide.getMap();

@@ -13,7 +13,7 @@ window.config = {
   showCPUFallbackMessage: false,
   showLoadingIndicator: true,
   showErrorDetails: 'always',
-  investigationalUseDialog: { option: 'always' },
+  investigationalUseDialog: { option: 'never' }, // the header says it all the time
   whiteLabeling: {
     createLogoComponentFn: React =>
       React.createElement(
