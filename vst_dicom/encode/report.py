@@ -12,6 +12,7 @@ from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import GeneStatus, PanelGene
 from vst_dicom.domain.result import BundleIdentity, Hotspot, SlideResult
 from vst_dicom.domain.wording import HOTSPOT
+from vst_dicom.encode.objects import ResultObject
 from vst_dicom.encode.outlines import corners_to_slide_mm
 from vst_dicom.encode.provenance import (
     PRODUCT,
@@ -33,7 +34,14 @@ _HELD_OUT: Final = {"patient": codes.HELD_OUT_PATIENT, "section": codes.HELD_OUT
 _CONTAINS: Final = sr.RelationshipTypeValues.CONTAINS
 
 
-def encode_report(source: SourceSlide, result: SlideResult, others: Sequence[Dataset] = ()) -> Dataset:
+def report_objects(source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]) -> list[ResultObject]:
+    """Report of a result, which refers to its other objects; none where no gene is shown."""
+    if not result.expression.genes:
+        return []
+    return [ResultObject(REPORT, lambda: encode_report(source, result, others), lambda _: None)]
+
+
+def encode_report(source: SourceSlide, result: SlideResult, others: Sequence[ResultObject] = ()) -> Dataset:
     """Encode what was found on the slide: hotspot by hotspot, then gene by gene over all tissue.
 
     Hotspots are polygons in the slide's frame of reference, and the subject is the specimen, as viewers ask. Values
@@ -66,7 +74,7 @@ def encode_report(source: SourceSlide, result: SlideResult, others: Sequence[Dat
     dataset.CompletionFlag = "COMPLETE"
     dataset.VerificationFlag = "UNVERIFIED"
     dataset.PreliminaryFlag = "FINAL"
-    dataset.CurrentRequestedProcedureEvidenceSequence = [_evidence(source, others)]
+    dataset.CurrentRequestedProcedureEvidenceSequence = [_evidence(source, result, others)]
     for element in _document(source, result):
         dataset.add(element)
     return dataset
@@ -249,11 +257,14 @@ def _concept(code: codes.Code) -> sr.CodedConcept:
     return sr.CodedConcept(code.value, code.scheme, code.meaning[: codes.MAX_LONG_STRING])
 
 
-def _evidence(source: SourceSlide, others: Sequence[Dataset]) -> Dataset:
+def _evidence(source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]) -> Dataset:
     """Refer to the slide and to the other objects of the result, series by series."""
-    series: dict[str, list[Dataset]] = {}
-    for instance in (*source.instances, *others):
-        series.setdefault(str(instance.SeriesInstanceUID), []).append(reference(instance))
+    series = {source.series_instance_uid: [reference(instance) for instance in source.instances]}
+    for other in others:
+        item = Dataset()
+        item.ReferencedSOPClassUID = other.kind.sop_class_uid
+        item.ReferencedSOPInstanceUID = other.instance_uid(source, result)
+        series.setdefault(other.series_uid(source, result), []).append(item)
     study = Dataset()
     study.StudyInstanceUID = source.study_instance_uid
     study.ReferencedSeriesSequence = []

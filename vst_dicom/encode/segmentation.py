@@ -10,9 +10,11 @@ from pydicom.dataset import Dataset
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import Gene
+from vst_dicom.domain.forms import Encoding
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.domain.wording import HOTSPOT
 from vst_dicom.encode import colors, map_image
+from vst_dicom.encode.objects import ResultObject, require
 from vst_dicom.encode.outlines import hotspots_by_gene
 from vst_dicom.encode.provenance import (
     SEGMENTATION,
@@ -33,6 +35,16 @@ _MAX_SHORT_TEXT: Final = 1024
 
 _NOMINAL_THICKNESS_MM: Final = 0.001
 """Slice Thickness (0018,0050) where the slide states none: a Segmentation must have one, and not zero."""
+
+
+def segmentation_objects(source: SourceSlide, result: SlideResult, encoding: Encoding) -> list[ResultObject]:
+    """Segmentations of a result, each in a series of its own."""
+    del encoding
+    return [
+        ResultObject(
+            SEGMENTATION, lambda: encode_segmentation(source, result), lambda dataset: _check(dataset, source, result)
+        )
+    ]
 
 
 def encode_segmentation(source: SourceSlide, result: SlideResult) -> Dataset:
@@ -167,3 +179,13 @@ def _describe(source: SourceSlide, result: SlideResult, number: int, shown: _Seg
     segment.SegmentedPropertyCategoryCodeSequence = [shown.category.to_item()]
     segment.SegmentedPropertyTypeCodeSequence = [kind]
     return segment
+
+
+def _check(dataset: Dataset, source: SourceSlide, result: SlideResult) -> None:
+    map_image.check_place(dataset, source, result)
+    masks = segment_masks(result)
+    frames = np.asarray(dataset.pixel_array).reshape(int(dataset.NumberOfFrames), dataset.Rows, dataset.Columns)
+    n_columns = result.grid.size.n_columns
+    require(frames[:, :, :n_columns].shape == masks.shape, "has another size or number of segments")
+    require(bool((frames[:, :, :n_columns] == masks).all()), "shows other segments than the result")
+    require(not frames[:, :, n_columns:].any(), "has segments beyond the slide")
