@@ -233,7 +233,7 @@ def _tissue(source: SourceSlide, result: SlideResult) -> list[Fact]:
 
     return [
         _number(codes.NUMBER_OF_TILES, len(result.grid)),
-        _number(codes.AREA, len(result.grid) * width * height, unit="mm2"),
+        _number(codes.AREA, len(result.grid) * (width * height), unit="mm2"),
         _number(codes.MASKED_TILES, len(result.masked_cells)),
     ]
 
