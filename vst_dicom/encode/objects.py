@@ -26,6 +26,9 @@ class ResultObject:
         Compares what was read back with the result.
 
         Raises `EncodingError` where they differ.
+    genes
+        Symbols of the genes whose expression its frames show, frame by frame, or whose hotspots its segments show,
+        segment by segment, empty where one shows something else; so that the report can refer to them.
     transfer_syntax_uid
         In which the object is written.
     """
@@ -33,6 +36,7 @@ class ResultObject:
     kind: ResultKind
     encode: Callable[[], Dataset]
     check: Callable[[Dataset], None]
+    genes: tuple[str, ...] = ()
     transfer_syntax_uid: str = ExplicitVRLittleEndian
 
     @property
