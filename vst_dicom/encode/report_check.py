@@ -16,10 +16,10 @@ from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import GeneStatus, PanelGene
 from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.domain.signature import PanelSignature, SignatureScore
-from vst_dicom.domain.wording import HOTSPOT
+from vst_dicom.domain.wording import HOTSPOT, PRODUCT
 from vst_dicom.encode.objects import ResultObject, require
 from vst_dicom.encode.outlines import corners_to_slide_mm
-from vst_dicom.encode.provenance import PARAMETRIC_MAP, PRODUCT, REPORT, SEGMENTATION, device_uid, plain, result_uid
+from vst_dicom.encode.provenance import PARAMETRIC_MAP, REPORT, SEGMENTATION, device_uid, plain, result_uid
 
 _POSITION_MM: Final = 1e-5
 """Positions are stored with 24 bits: within 0.004 µm on a slide of 75 mm."""
@@ -104,7 +104,7 @@ def _code_of(item: Dataset, keyword: str = "ConceptNameCodeSequence") -> tuple[s
     return str(code.get("CodeValue") or code.LongCodeValue), str(code.CodingSchemeDesignator)
 
 
-def _value(item: Dataset) -> Any:  # noqa: ANN401 - by kind of item
+def _value(item: Dataset) -> Any:
     if item.ValueType == "CODE":
         return _code_of(item, "ConceptCodeSequence")
     if item.ValueType == "TEXT":
@@ -148,7 +148,7 @@ def _citations(source: SourceSlide, result: SlideResult, others: Sequence[Result
     return found
 
 
-def _stated(name: codes.Code, kind: str, value: Any, *about: Fact | None) -> Fact:  # noqa: ANN401
+def _stated(name: codes.Code, kind: str, value: Any, *about: Fact | None) -> Fact:
     said = tuple(sorted((fact for fact in about if fact is not None), key=str))
     return ((name.value, name.scheme), kind, value, said)
 
