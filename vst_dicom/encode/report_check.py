@@ -30,9 +30,7 @@ Fact = tuple[Any, ...]
 """What one item states: name, kind, value, and what is said about the value."""
 
 
-def check_report(
-    dataset: Dataset, source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]
-) -> None:
+def check_report(dataset: Dataset, source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]) -> None:
     """Compare a report with the result that it was made from.
 
     Parameters
@@ -106,7 +104,7 @@ def _code_of(item: Dataset, keyword: str = "ConceptNameCodeSequence") -> tuple[s
     return str(code.get("CodeValue") or code.LongCodeValue), str(code.CodingSchemeDesignator)
 
 
-def _value(item: Dataset) -> Any:  # noqa: ANN401 - by kind of item
+def _value(item: Dataset) -> Any:
     if item.ValueType == "CODE":
         return _code_of(item, "ConceptCodeSequence")
     if item.ValueType == "TEXT":
@@ -137,10 +135,8 @@ def _check_outline(items: list[Dataset], source: SourceSlide, hotspot: Hotspot) 
     require(same, f"outlines {where} elsewhere")
 
 
-def _citations(
-    source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]
-) -> dict[tuple[str, str], Fact]:
-    """References to frames of maps and to segments, by class of the object and symbol."""
+def _citations(source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]) -> dict[tuple[str, str], Fact]:
+    """Put references to frames of maps and to segments together, by class of the object and symbol."""
     found: dict[tuple[str, str], Fact] = {}
     for other in others:
         for number, symbol in enumerate(other.genes, start=1):
@@ -152,7 +148,7 @@ def _citations(
     return found
 
 
-def _stated(name: codes.Code, kind: str, value: Any, *about: Fact | None) -> Fact:  # noqa: ANN401
+def _stated(name: codes.Code, kind: str, value: Any, *about: Fact | None) -> Fact:
     said = tuple(sorted((fact for fact in about if fact is not None), key=str))
     return ((name.value, name.scheme), kind, value, said)
 
@@ -232,12 +228,11 @@ def _hotspot(
 
 
 def _tissue(source: SourceSlide, result: SlideResult) -> list[Fact]:
-    tile = result.grid.tile_size
-    width, height = tile.n_columns * source.plane.spacing.column_mm, tile.n_rows * source.plane.spacing.row_mm
-
+    tile, spacing = result.grid.tile_size, source.plane.spacing
+    tile_mm2 = tile.n_rows * spacing.row_mm * tile.n_columns * spacing.column_mm
     return [
         _number(codes.NUMBER_OF_TILES, len(result.grid)),
-        _number(codes.AREA, len(result.grid) * width * height, unit="mm2"),
+        _number(codes.AREA, len(result.grid) * tile_mm2, unit="mm2"),
         _number(codes.MASKED_TILES, len(result.masked_cells)),
     ]
 

@@ -12,7 +12,7 @@ from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import GeneStatus, PanelGene
 from vst_dicom.domain.result import Hotspot, SlideResult
-from vst_dicom.domain.signature import PanelSignature, SignatureScore
+from vst_dicom.domain.signature import PanelSignature
 from vst_dicom.encode.content_items import Relationship, code, container, image, number, polygon, text, uid
 from vst_dicom.encode.objects import ResultObject
 from vst_dicom.encode.outlines import corners_to_slide_mm
@@ -127,14 +127,12 @@ def gene_summary(result: SlideResult, index: int, sources: Sources) -> Dataset:
     return container(codes.GENE_OVER_ALL_TISSUE, items)
 
 
-def signature_summary(score: SignatureScore) -> Dataset:
+def signature_summary(signature: PanelSignature, values: NDArray[np.float32]) -> Dataset:
     """State a signature's scores over all tiles, from how many of its genes, and what is known about it."""
-    signature = score.signature
     unit = codes.Code(codes.NO_UNITS.value, codes.NO_UNITS.scheme, signature.scoring.unit)
-    assert score.values is not None, "only shown signatures are reported"
     items = [
         code(codes.SIGNATURE, codes.signature_code(signature.signature_id, signature.name)),
-        *_spread(codes.SIGNATURE_SCORE, score.values, unit, []),
+        *_spread(codes.SIGNATURE_SCORE, values, unit, []),
         number(codes.USABLE_GENES, len(signature.genes), codes.NO_UNITS),
         number(codes.LISTED_GENES, signature.n_genes, codes.NO_UNITS),
         *_evidence(signature),

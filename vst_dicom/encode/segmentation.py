@@ -42,7 +42,9 @@ def segmentation_objects(source: SourceSlide, result: SlideResult, encoding: Enc
     del encoding
     return [
         ResultObject(
-            SEGMENTATION, lambda: encode_segmentation(source, result), lambda dataset: _check(dataset, source, result),
+            SEGMENTATION,
+            lambda: encode_segmentation(source, result),
+            lambda dataset: _check(dataset, source, result),
             tuple("" if segment.gene is None else segment.gene.symbol for segment in _segments(result)),
         )
     ]
