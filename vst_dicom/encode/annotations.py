@@ -114,7 +114,7 @@ def _tile_groups(source: SourceSlide, result: SlideResult, index: int) -> list[D
             group.MeasurementsSequence = [_measurements(codes.expression_of(panel_gene.gene), unit, values[part])]
             if result.half_width is not None:
                 half_width = result.half_width[part, index]
-                group.MeasurementsSequence.append(_measurements(codes.HALF_WIDTH, unit, half_width))
+                group.MeasurementsSequence.append(_measurements(codes.INTERVAL_HALF_WIDTH, unit, half_width))
             groups.append(group)
     return groups
 

@@ -103,7 +103,7 @@ def _check_tiles(groups: list[_Group], source: SourceSlide, result: SlideResult,
     require(max((len(group.outlines) for group in groups), default=0) <= MAX_ITEMS, "has a group too large to be drawn")
     expected = {codes.expression_of(gene).value: values}
     if result.half_width is not None:
-        expected[codes.HALF_WIDTH.value] = result.half_width[:, index]
+        expected[codes.INTERVAL_HALF_WIDTH.value] = result.half_width[:, index]
     complete = all(set(group.values) == set(expected) for group in groups)
     require(complete, f"has other quantities than it should for {gene.symbol}")
     outlines = [outline.ravel() for group in groups for outline in group.outlines]

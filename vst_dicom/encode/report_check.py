@@ -250,15 +250,15 @@ def _gene(result: SlideResult, index: int, cited: dict[tuple[str, str], Fact]) -
         facts.append(_coded(codes.READING, codes.ORDER_ONLY))
     if result.half_width is not None:
         middle = float(np.median(result.half_width[:, index]))
-        facts.append(_number(codes.HALF_WIDTH, middle, _coded(codes.DERIVATION, codes.MEDIAN)))
+        facts.append(_number(codes.INTERVAL_HALF_WIDTH, middle, _coded(codes.DERIVATION, codes.MEDIAN)))
     return facts
 
 
 def _signature(score: SignatureScore) -> list[Fact]:
     signature = score.signature
     facts = [
-        _stated(codes.SIGNATURE, "CODE", (signature.signature_id, codes.OWN_SCHEME)),
-        *_spread(codes.SIGNATURE_SCORE, np.asarray(score.values), None),
+        _stated(codes.GENE_SIGNATURE, "CODE", (signature.signature_id, codes.OWN_SCHEME)),
+        *_spread(codes.SIGNATURE_SCORE, np.asarray(score.values), None, codes.score_unit(signature.scoring).value),
         _number(codes.USABLE_GENES, len(signature.genes)),
         _number(codes.LISTED_GENES, signature.n_genes),
         *_evidence(signature),
@@ -267,11 +267,11 @@ def _signature(score: SignatureScore) -> list[Fact]:
     return [*facts, _text(codes.COMMENT, signature.note)] if signature.note else facts
 
 
-def _spread(name: codes.Code, values: np.ndarray, frame: Fact | None) -> list[Fact]:
+def _spread(name: codes.Code, values: np.ndarray, frame: Fact | None, unit: str = "1") -> list[Fact]:
     mean, high = float(values.mean(dtype=np.float64)), float(np.percentile(values, 95))
     return [
-        _number(name, mean, _METHOD, _coded(codes.DERIVATION, codes.MEAN), frame),
-        _number(name, high, _METHOD, _coded(codes.DERIVATION, codes.PERCENTILE_95), frame),
+        _number(name, mean, _METHOD, _coded(codes.DERIVATION, codes.MEAN), frame, unit=unit),
+        _number(name, high, _METHOD, _coded(codes.DERIVATION, codes.PERCENTILE_95), frame, unit=unit),
     ]
 
 
