@@ -26,6 +26,9 @@ _N_PROCESSES: Final = 2
 
 _OF_THE_SLIDE: Final = frozenset((*PATIENT, *STUDY, *SPECIMEN))
 
+_YOUNG: Final = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation"}
+"""SOP Classes that the dictionary does not have yet."""
+
 _INDEX: Final = re.compile(r"(?<=\))\[\d+\]")
 """Which item of a sequence, or value of several, a finding is about: ``[3]`` after a tag."""
 
@@ -62,7 +65,7 @@ class AcceptedFinding:
 
 def name_of(sop_class_uid: str) -> str:
     """Name a SOP Class as in PS3.6, without "Storage"."""
-    return UID(sop_class_uid).name.removesuffix(" Storage")
+    return _YOUNG.get(sop_class_uid) or UID(sop_class_uid).name.removesuffix(" Storage")
 
 
 def without_indices(line: str) -> str:
