@@ -100,7 +100,9 @@ def _content(source: SourceSlide, result: SlideResult, others: Sequence[ResultOb
     items.append(tissue_summary(source, result))
     genes = [gene_summary(result, index, sources) for index in range(len(result.expression.genes))]
     items.append(container(codes.GENES_OVER_ALL_TISSUE, genes))
-    if signatures := [signature_summary(score) for score in result.signatures if score.values is not None]:
+    shown = [(score.signature, score.values) for score in result.signatures if score.values is not None]
+    if shown:
+        signatures = [signature_summary(signature, values) for signature, values in shown]
         items.append(container(codes.SIGNATURES_OVER_ALL_TISSUE, signatures))
     items.append(_remarks(result))
     return items

@@ -14,6 +14,7 @@ from vst_dicom.encode.anndata_export import write_anndata
 from vst_dicom.encode.checks import check_result
 from vst_dicom.encode.forms import result_objects, write_objects
 from vst_dicom.encode.geojson import write_geojson
+from vst_dicom.encode.validation import validate_objects
 from vst_dicom.files import whole_folder
 from vst_dicom.maps.picture import Backdrop, draw_overview
 from vst_dicom.maps.summary import RunFacts, summarize
@@ -66,7 +67,7 @@ def write_results(
     Raises
     ------
     EncodingError
-        If an object does not state what the result says; nothing is written then.
+        If an object does not state what the result says, or a validator refuses it; nothing is written then.
     ResourceError
         If the disk cannot take the files.
     """
@@ -76,6 +77,9 @@ def write_results(
             write_objects(objects, folder)
         with stages.measure("check"):
             check_result(slide.source, result, objects, folder)
+        if encoding.validate:
+            with stages.measure("validate"):
+                validate_objects(slide.source, objects, folder)
         with stages.measure("export"):
             _write_exports(folder, slide, result, forms)
         facts = RunFacts(
