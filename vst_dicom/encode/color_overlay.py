@@ -96,7 +96,12 @@ def color_overlay_objects(
         _check_level(dataset, _level_plane(source, picture, level), paint()[level])
 
     return [
-        ResultObject(_level_kind(symbol, level), partial(encode, level), partial(check, level), JPEGBaseline8Bit)
+        ResultObject(
+            _level_kind(symbol, level),
+            partial(encode, level),
+            partial(check, level),
+            transfer_syntax_uid=JPEGBaseline8Bit,
+        )
         for level in range(count_levels(picture.image, FRAME_PX, MOST_LEVELS))
     ]
 
