@@ -7,15 +7,12 @@ import pytest
 
 from tests.programs import needs_dcentvfy, needs_dciodvfy, needs_dcmdump, needs_shared_data, shared_data
 from vst_dicom.dicom.source import SourceSlide
+from vst_dicom.domain.forms import Encoding, ResultForm
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing, SlidePlane
-from vst_dicom.encode.annotations import encode_annotations
 from vst_dicom.encode.checks import check_result, validate_with_dciodvfy
-from vst_dicom.encode.parametric_map import encode_parametric_map
-from vst_dicom.encode.report import encode_report
+from vst_dicom.encode.forms import result_objects, write_objects
 from vst_dicom.encode.segmentation import encode_segmentation
 from vst_dicom.encode.writing import write_dicom
-
-ENCODERS = [encode_parametric_map, encode_segmentation, encode_annotations, encode_report]
 
 
 def run(*command: str) -> tuple[int, str]:
@@ -38,12 +35,10 @@ def slide_file(tmp_path, make_source):
 def results(tmp_path, make_result):
     def write(source, result=None):
         result = result or make_result()
-        paths = []
-        for encode in ENCODERS:
-            paths.append(tmp_path / f"{encode.__name__}.dcm")
-            write_dicom(encode(source, result), paths[-1])
-        check_result(source, result, paths)
-        return paths
+        objects = result_objects(source, result, frozenset(ResultForm), Encoding())
+        write_objects(objects, tmp_path)
+        check_result(source, result, objects, tmp_path)
+        return [tmp_path / written.file_name for written in objects]
 
     return write
 

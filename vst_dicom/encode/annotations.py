@@ -9,10 +9,12 @@ from pydicom.dataset import Dataset
 
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.expression import PanelGene
+from vst_dicom.domain.forms import Encoding
 from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.encode import colors
+from vst_dicom.encode.colored_genes import choose_colored_genes
+from vst_dicom.encode.objects import ResultObject, require
 from vst_dicom.encode.outlines import corners_to_slide_mm, hotspots_by_gene, tile_corners_px
 from vst_dicom.encode.provenance import (
     ANNOTATIONS,
@@ -31,7 +33,18 @@ from vst_dicom.encode.provenance import (
 MAX_ITEMS: Final = 1000
 """A viewer draws larger groups as clusters until the user zooms in."""
 
-N_DEFAULT_GENES: Final = 3
+
+def annotation_objects(source: SourceSlide, result: SlideResult, encoding: Encoding) -> list[ResultObject]:
+    """Bulk Annotations of a result; none where no gene is shown."""
+    if not result.expression.genes:
+        return []
+    return [
+        ResultObject(
+            ANNOTATIONS,
+            lambda: encode_annotations(source, result, encoding.colored_genes),
+            lambda dataset: _check(dataset, source, result),
+        )
+    ]
 
 
 def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence[str] | None = None) -> Dataset:
@@ -49,7 +62,7 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     result
         Its predictions.
     genes
-        Symbols of the genes to color tiles by; by default the `N_DEFAULT_GENES` with the best evidence.
+        Symbols of the genes to color tiles by; by default the few with the best evidence.
 
     Returns
     -------
@@ -72,7 +85,7 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     dataset.ReferencedImageSequence = [reference(instance) for instance in source.instances]
     dataset.ReferencedSeriesSequence = [referenced_series(source)]
     groups = []
-    for index in _choose(result, genes):
+    for index in choose_colored_genes(result, genes):
         groups += _tile_groups(source, result, index)
     for rank, (gene, hotspots) in enumerate(hotspots_by_gene(result)):
         groups.append(_hotspot_group(source, result, gene, hotspots, colors.HOTSPOTS[rank % len(colors.HOTSPOTS)]))
@@ -81,19 +94,6 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
         group.AnnotationGroupUID = result_uid(source, result, ANNOTATIONS.name, "group", str(number))
     dataset.AnnotationGroupSequence = groups
     return dataset
-
-
-def _choose(result: SlideResult, symbols: Sequence[str] | None) -> list[int]:
-    """Columns of the expression table to color tiles by."""
-    genes = result.expression.genes
-    if symbols is None:
-        return sorted(range(len(genes)), key=lambda index: -genes[index].held_out_r)[:N_DEFAULT_GENES]
-    columns = {panel_gene.gene.symbol: index for index, panel_gene in enumerate(genes)}
-    unknown = [symbol for symbol in symbols if symbol not in columns]
-    if unknown:
-        msg = f"no map is shown for {', '.join(unknown)}; choose from the genes of the result"
-        raise UsageError(msg)
-    return [columns[symbol] for symbol in dict.fromkeys(symbols)]
 
 
 def _tile_groups(source: SourceSlide, result: SlideResult, index: int) -> list[Dataset]:
@@ -191,3 +191,25 @@ def _measurements(name: codes.Code, unit: codes.Code, values: NDArray[np.floatin
     item.MeasurementUnitsCodeSequence = [unit.to_item()]
     item.MeasurementValuesSequence = [stored]
     return item
+
+
+def _check(dataset: Dataset, source: SourceSlide, result: SlideResult) -> None:
+    """Compare place and value of each gene's tiles, whatever their order, exactly."""
+    columns = {panel_gene.gene.symbol: index for index, panel_gene in enumerate(result.expression.genes)}
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for group in dataset.AnnotationGroupSequence:
+        if group.GraphicType == "RECTANGLE":
+            symbol = str(group.AnnotationGroupLabel).rpartition(" quintile ")[0]
+            stored = group.MeasurementsSequence[0].MeasurementValuesSequence[0].FloatingPointValues
+            values = np.frombuffer(stored, dtype="<f4")
+            points = np.frombuffer(group.DoublePointCoordinatesData, dtype="<f8").reshape(len(values), 4, -1)
+            found.setdefault(symbol, []).append(np.column_stack([points[:, 0, :2], values]))
+    corners = corners_to_slide_mm(source.plane, tile_corners_px(result.grid)).reshape(-1, 4, 3)[:, 0, :2]
+    for symbol, parts in found.items():
+        require(symbol in columns, f"names the gene {symbol}, which the result does not have")
+        expected = np.column_stack([corners, result.expression.values[:, columns[symbol]]])
+        require(np.array_equal(_sorted(np.concatenate(parts)), _sorted(expected)), f"differs for {symbol}")
+
+
+def _sorted(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return rows[np.lexsort(rows.T)]

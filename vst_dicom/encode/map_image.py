@@ -2,16 +2,21 @@
 
 from typing import Final
 
+import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.geometry import SlidePlane
+from vst_dicom.domain.geometry import PixelSpacing, SlidePlane
 from vst_dicom.domain.result import SlideResult
+from vst_dicom.encode.objects import require
 from vst_dicom.encode.provenance import place_in_frame_of_reference, reference, referenced_series, result_uid
 
 _PLANE_POSITION: Final = 0x0048021A
 """Plane Position (Slide) Sequence."""
+
+_TOLERANCE_MM: Final = 1e-6
+"""A nanometer: what decimal strings of 16 characters may lose over a slide."""
 
 _ROW_POSITION: Final = (0x0048021F, _PLANE_POSITION, "Row position in total pixel matrix")
 _COLUMN_POSITION: Final = (0x0048021E, _PLANE_POSITION, "Column position in total pixel matrix")
@@ -56,9 +61,9 @@ def place_map(dataset: Dataset, source: SourceSlide, result: SlideResult, frame_
 
 
 def set_dimensions(
-    dataset: Dataset, source: SourceSlide, result: SlideResult, channel: tuple[int, int, str], kind: str
+    dataset: Dataset, source: SourceSlide, result: SlideResult, channel: tuple[int, int, str] | None, kind: str
 ) -> None:
-    """Add the Multi-frame Dimension module (PS3.3 C.7.6.17): channel, row, column.
+    """Add the Multi-frame Dimension module (PS3.3 C.7.6.17): channel if any, row, column.
 
     Parameters
     ----------
@@ -67,7 +72,8 @@ def set_dimensions(
     source, result
         What the organization's UID derives from.
     channel
-        Dimension Index Pointer (0020,9165), Functional Group Pointer (0020,9167) and label of the channel.
+        Dimension Index Pointer (0020,9165), Functional Group Pointer (0020,9167) and label of the channel; None where
+        the image has a single frame.
     kind
         Name of the object.
     """
@@ -76,7 +82,7 @@ def set_dimensions(
     organization.DimensionOrganizationUID = organization_uid
     dataset.DimensionOrganizationSequence = [organization]
     dataset.DimensionIndexSequence = []
-    for pointer, group, label in (channel, _ROW_POSITION, _COLUMN_POSITION):
+    for pointer, group, label in (*([channel] if channel else []), _ROW_POSITION, _COLUMN_POSITION):
         index = Dataset()
         index.DimensionOrganizationUID = organization_uid
         index.DimensionIndexPointer = pointer
@@ -97,7 +103,7 @@ def shared_groups(source: SourceSlide, plane: SlidePlane) -> Dataset:
     return shared
 
 
-def frame_groups(plane: SlidePlane, channel: int) -> Dataset:
+def frame_groups(plane: SlidePlane, channel: int | None) -> Dataset:
     """Begin a frame's functional groups with its index and place; every frame shows the whole map.
 
     Parameters
@@ -105,16 +111,44 @@ def frame_groups(plane: SlidePlane, channel: int) -> Dataset:
     plane
         Plane of the map.
     channel
-        Which channel, from 1.
+        Which channel, from 1; None where the image has a single frame.
     """
     content, position, groups = Dataset(), Dataset(), Dataset()
-    content.DimensionIndexValues = [channel, 1, 1]
+    content.DimensionIndexValues = [*([channel] if channel else []), 1, 1]
     position.RowPositionInTotalImagePixelMatrix = 1
     position.ColumnPositionInTotalImagePixelMatrix = 1
     _set_offsets(position, plane)
     groups.FrameContentSequence = [content]
     groups.PlanePositionSlideSequence = [position]
     return groups
+
+
+def check_place(dataset: Dataset, source: SourceSlide, result: SlideResult) -> None:
+    """Compare where the center of the last pixel of a written map lies with where its tile lies.
+
+    Raises
+    ------
+    EncodingError
+        If it lies elsewhere.
+    """
+    origin = dataset.TotalPixelMatrixOriginSequence[0]
+    spacing = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    row_x, row_y, row_z, column_x, column_y, column_z = (float(cosine) for cosine in dataset.ImageOrientationSlide)
+    written = SlidePlane(
+        (
+            float(origin.XOffsetInSlideCoordinateSystem),
+            float(origin.YOffsetInSlideCoordinateSystem),
+            float(origin.ZOffsetInSlideCoordinateSystem),
+        ),
+        (row_x, row_y, row_z, column_x, column_y, column_z),
+        PixelSpacing(float(spacing[0]), float(spacing[1])),
+    )
+    tile, grid = result.grid.tile_size, result.grid.size
+    found = written.to_slide_mm(grid.n_columns - 1, grid.n_rows - 1)
+    x_px = grid.n_columns * tile.n_columns - (tile.n_columns + 1) / 2
+    y_px = grid.n_rows * tile.n_rows - (tile.n_rows + 1) / 2
+    same = np.allclose(found, source.plane.to_slide_mm(x_px, y_px), rtol=0, atol=_TOLERANCE_MM)
+    require(same, "lies elsewhere on the slide")
 
 
 def _set_offsets(item: Dataset, plane: SlidePlane) -> None:
