@@ -55,9 +55,7 @@ def main() -> None:
 
 def _mounts(packages: list[dict[str, Any]]) -> list[tuple[str, Path]]:
     """Where each folder of each package is served."""
-    return [
-        (place, _fetch(package) / folder) for package in packages for place, folder in package["served"].items()
-    ]
+    return [(place, _fetch(package) / folder) for package in packages for place, folder in package["served"].items()]
 
 
 def _fetch(package: dict[str, Any]) -> Path:

@@ -106,4 +106,3 @@ def _item(value_type: str, name: Code, relationship: Relationship) -> Dataset:
     item.ValueType = value_type
     item.ConceptNameCodeSequence = [name.to_item()]
     return item
-

@@ -21,7 +21,14 @@ from vst_dicom.encode.provenance import (
     start_object,
 )
 from vst_dicom.encode.report_check import check_report
-from vst_dicom.encode.report_values import MAX_TEXT, Sources, gene_summary, hotspot_group, signature_summary, tissue_summary
+from vst_dicom.encode.report_values import (
+    MAX_TEXT,
+    Sources,
+    gene_summary,
+    hotspot_group,
+    signature_summary,
+    tissue_summary,
+)
 
 _MEASUREMENT_REPORT: Final = "1500"
 """Template of the whole."""

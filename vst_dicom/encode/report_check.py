@@ -30,9 +30,7 @@ Fact = tuple[Any, ...]
 """What one item states: name, kind, value, and what is said about the value."""
 
 
-def check_report(
-    dataset: Dataset, source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]
-) -> None:
+def check_report(dataset: Dataset, source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]) -> None:
     """Compare a report with the result that it was made from.
 
     Parameters
@@ -137,9 +135,7 @@ def _check_outline(items: list[Dataset], source: SourceSlide, hotspot: Hotspot) 
     require(same, f"outlines {where} elsewhere")
 
 
-def _citations(
-    source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]
-) -> dict[tuple[str, str], Fact]:
+def _citations(source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]) -> dict[tuple[str, str], Fact]:
     """References to frames of maps and to segments, by class of the object and symbol."""
     found: dict[tuple[str, str], Fact] = {}
     for other in others:
@@ -237,7 +233,7 @@ def _tissue(source: SourceSlide, result: SlideResult) -> list[Fact]:
 
     return [
         _number(codes.NUMBER_OF_TILES, len(result.grid)),
-        _number(codes.AREA, len(result.grid) * width * height, unit="mm2"),
+        _number(codes.AREA, len(result.grid) * (width * height), unit="mm2"),
         _number(codes.MASKED_TILES, len(result.masked_cells)),
     ]
 

@@ -35,8 +35,10 @@ def segmentation_objects(source: SourceSlide, result: SlideResult, encoding: Enc
     """
     objects = [
         ResultObject(
-            SEGMENTATION, lambda: encode_segmentation(source, result), lambda dataset: _check(dataset, source, result),
-            tuple("" if segment.gene is None else segment.gene.symbol for segment in _segments(result)),
+            SEGMENTATION,
+            lambda: encode_segmentation(source, result),
+            lambda dataset: _check(dataset, source, result),
+            tuple("" if segment.gene is None else segment.gene.symbol for segment, _ in _segments(result)),
         )
     ]
     if encoding.fractional_segments:
