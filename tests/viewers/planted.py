@@ -26,7 +26,9 @@ RECIPE: Final = SlideRecipe(MatrixSize(3000, 3900), PixelSpacing.from_um(0.5), s
 HOT_PX: Final = (1900, 1500)
 """x, y of the middle of the hot place, base level."""
 HOT_RADIUS_PX: Final = 520
-_FORMS: Final = frozenset({ResultForm.PARAMETRIC_MAP, ResultForm.SEGMENTATION, ResultForm.ANNOTATIONS, ResultForm.REPORT})
+_FORMS: Final = frozenset(
+    {ResultForm.PARAMETRIC_MAP, ResultForm.SEGMENTATION, ResultForm.ANNOTATIONS, ResultForm.REPORT}
+)
 
 
 class PlantedPredictor(BrightnessPredictor):

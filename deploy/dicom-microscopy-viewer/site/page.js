@@ -6,7 +6,7 @@ const status = document.getElementById('status');
 const problems = [];
 
 const text = (dataset, tag) => dataset[tag]?.Value?.[0] ?? '';
-const MODALITY = '00080060', SERIES = '0020000E', DESCRIPTION = '0008103E', SOP_CLASS = '00080016';
+const MODALITY = '00080060', SERIES = '0020000E', NUMBER = '00200011', DESCRIPTION = '0008103E', SOP_CLASS = '00080016';
 const PARAMETRIC_MAP = '1.2.840.10008.5.1.4.1.1.30';
 
 function report(problem) {
@@ -126,7 +126,8 @@ async function main() {
   }
   const choice = document.getElementById('slides');
   for (const series of slides) {
-    choice.add(new Option(text(series, DESCRIPTION) || text(series, SERIES), text(series, SERIES), false, series === chosen));
+    const name = text(series, DESCRIPTION) || `Slide, series ${text(series, NUMBER)}`;
+    choice.add(new Option(name, text(series, SERIES), false, series === chosen));
   }
   choice.addEventListener('change', () => {
     wanted.set('series', choice.value);
