@@ -4,7 +4,7 @@ Environment variables go before the file: ``VST_DICOM_DICOM__PORT=104`` sets ``p
 """
 
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -22,6 +22,9 @@ AeTitle = Annotated[
 Port = Annotated[int, Field(ge=0, le=65535)]
 Network = IPv4Network | IPv6Network
 Seconds = Annotated[float, Field(gt=0)]
+WebAddress = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?$")]
+"""Scheme, host and port as a browser names them (RFC 6454 6.2)."""
 
 
 class _Section(BaseModel):
@@ -228,6 +231,32 @@ class DeliverySettings(_Section):
     """Also send results to the AE that sent the slide, where it is among the destinations' addresses."""
 
 
+class WebSettings(_Section):
+    """DICOMweb and REST by HTTP. There is no login yet, so that only this machine may ask."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at: 127.0.0.1, ::1 or localhost; others reach it through a proxy that asks who they are."""
+    port: Port = 8080
+    """TCP port; 0 for any that is free."""
+    public_url: WebAddress | None = None
+    """Address of that proxy, as viewers see it, such as https://slides.hospital.org/vst."""
+    cors_origins: tuple[Origin, ...] = ()
+    """Origins of viewers that other servers deliver, such as https://viewer.hospital.org."""
+
+    @model_validator(mode="after")
+    def _stays_on_this_machine(self) -> Self:
+        try:
+            is_loopback = self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            is_loopback = False
+        if not is_loopback:
+            raise ValueError(
+                "host must be 127.0.0.1, ::1 or localhost: there is no login yet, and anyone could read patient data; "
+                "put a proxy with TLS and login before it, and its address into public_url"
+            )
+        return self
+
+
 class ServeSettings(_Section):
     """How the processes of the server live together."""
 
@@ -277,6 +306,7 @@ class Settings(BaseSettings):
     encode: EncodeSettings = EncodeSettings()
     delivery: DeliverySettings = DeliverySettings()
     destinations: dict[str, Destination] = {}
+    web: WebSettings = WebSettings()
     serve: ServeSettings = ServeSettings()
 
     @property
