@@ -7,18 +7,25 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.peers.orthanc import Orthanc, peer, run_orthanc
+from tests.peers.orthanc import peer, run_orthanc
+from tests.service.served import START, Site
+from tests.viewers.planted import PlantedResult
 from vst_dicom.deliver.files import find_instance_files
 from vst_dicom.deliver.status import Verdict
 from vst_dicom.deliver.store_scu import send_instances
+from vst_dicom.jobs.results import ResultStore
+from vst_dicom.ledger.jobs import create_job
+from vst_dicom.ledger.results import record_result
+from vst_dicom.ledger.slides import list_slides
 from vst_dicom.runtime.orthanc import free_ports
+from vst_dicom.runtime.processing import read_result_instances
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 _PLUGINS: Final = Path("/usr/share/orthanc/plugins")
@@ -28,17 +35,57 @@ _START_S: Final = 300.0
 REQUIRED: Final = bool(os.environ.get("VST_DICOM_REQUIRE_PROGRAMS"))
 
 
+def _publish(site: Site, files: Sequence[Path]) -> None:
+    """Make files the result of a job for the slide that the site has."""
+    key = "c" * 64
+    with site.database.begin() as connection:
+        (slide,) = list_slides(connection)
+        create_job(
+            connection,
+            key=key,
+            slide_id=slide.id,
+            predecessor_key=None,
+            instance_ids=(),
+            bundle="planted",
+            genes=None,
+            destinations=(),
+            priority=100,
+            now=START,
+        )
+    store = ResultStore(site.settings.results)
+    folder = store.work_folder(key, 1)
+    folder.mkdir()
+    for file in files:
+        shutil.copy(file, folder)
+    hashes = store.publish(key, folder)
+    with site.database.begin() as connection:
+        record_result(connection, key, read_result_instances(store.path(key), hashes))
+
+
 @contextmanager
-def run_orthanc_with(folder: Path, instances: list[Path]) -> Iterator[Orthanc]:
-    """Start Orthanc as ``deploy/orthanc`` says and send it some instances."""
+def serve_by_orthanc(folder: Path, result: PlantedResult) -> Iterator[str]:
+    """Orthanc with slide and result, as ``deploy/orthanc`` says; yields the address of its DICOMweb service."""
     settings = {
         "Plugins": [str(_PLUGINS / "libOrthancPython.so"), str(_PLUGINS / "libOrthancDicomWeb.so")],
         "PythonScript": str(DEPLOY / "orthanc" / "bulk_data.py"),
     }
     with run_orthanc(folder, settings=settings) as orthanc:
-        answers = send_instances(peer(orthanc), "TEST", find_instance_files(instances))
+        answers = send_instances(peer(orthanc), "TEST", find_instance_files([*result.slide, *result.objects]))
         assert all(answer.verdict is Verdict.ACCEPTED for answer in answers), answers
-        yield orthanc
+        yield orthanc.dicomweb_url
+
+
+@contextmanager
+def serve_by_vst_dicom(folder: Path, result: PlantedResult) -> Iterator[str]:
+    """Our own server with slide and result; yields the address of its DICOMweb service."""
+    site = Site.make(folder)
+    try:
+        site.receive(result.slide)
+        _publish(site, result.objects)
+        with site.serving() as web:
+            yield f"{web.url}/dicom-web"
+    finally:
+        site.database.dispose()
 
 
 @contextmanager
@@ -65,6 +112,10 @@ def run_viewer(viewer: str, dicomweb_url: str) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
+
+
+ARCHIVES: Final = {"orthanc": serve_by_orthanc, "vst_dicom": serve_by_vst_dicom}
+"""Who serves slide and results to the viewers, by name."""
 
 
 def missing_programs() -> list[str]:

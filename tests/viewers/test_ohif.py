@@ -84,8 +84,8 @@ def test_the_report_outlines_the_hotspots_and_lists_them(
     np.testing.assert_array_less(near(picture, outlines_on(page, planted), _GREEN), 60)
     assert not changed(bare, picture, glass_on(page, planted)).any()
     listed_um2 = [float(number) for number in re.findall(r"([\d.]+) .m²", page.page.locator("body").inner_text())]
-    areas_um2 = [hotspot.area_mm2 * 1e6 for hotspot in planted.outcome.result.hotspots]
-    assert sorted(listed_um2) == pytest.approx(sorted(areas_um2), rel=1e-5)
+    for hotspot in planted.outcome.result.hotspots:
+        assert any(area_um2 == pytest.approx(hotspot.area_mm2 * 1e6, rel=1e-5) for area_um2 in listed_um2)
 
 
 def test_the_page_asks_nobody_but_this_machine_and_says_what_it_is_for(page: Screen, bare: Any) -> None:

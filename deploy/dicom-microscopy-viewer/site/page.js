@@ -88,8 +88,10 @@ const READERS = {
   },
 };
 
-function list(title, layers) {
+function list(title, modality, layers) {
+  const section = document.createElement('section');
   const heading = document.createElement('h2');
+  section.dataset.modality = modality;
   heading.textContent = title;
   const rows = layers.map((layer) => {
     const row = document.createElement('label');
@@ -109,7 +111,8 @@ function list(title, layers) {
     row.append(name);
     return row;
   });
-  document.getElementById('layers').append(heading, ...rows);
+  section.append(heading, ...rows);
+  document.getElementById('layers').append(section);
 }
 
 async function main() {
@@ -137,10 +140,11 @@ async function main() {
   const slide = await openSlide(study, chosen);
   window.slide = slide; // for whoever opens the console
   for (const series of all) {
-    const read = READERS[text(series, MODALITY)];
-    if (!read) continue;
+    const modality = text(series, MODALITY);
+    if (!(modality in READERS)) continue;
     try {
-      list(text(series, DESCRIPTION) || text(series, MODALITY), read(slide, await retrieve(study, series)));
+      const layers = READERS[modality](slide, await retrieve(study, series));
+      list(text(series, DESCRIPTION) || modality, modality, layers);
     } catch (problem) {
       report(problem);
     }
