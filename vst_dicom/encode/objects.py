@@ -25,11 +25,15 @@ class ResultObject:
         Compares what was read back with the result.
 
         Raises `EncodingError` where they differ.
+    genes
+        Symbols of the genes whose expression its frames show, frame by frame, or whose hotspots its segments show,
+        segment by segment, empty where one shows something else; so that the report can refer to them.
     """
 
     kind: ResultKind
     encode: Callable[[], Dataset]
     check: Callable[[Dataset], None]
+    genes: tuple[str, ...] = ()
 
     @property
     def file_name(self) -> str:

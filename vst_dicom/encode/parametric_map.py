@@ -74,6 +74,7 @@ def parametric_map_objects(source: SourceSlide, result: SlideResult, encoding: E
             PARAMETRIC_MAP,
             lambda: encode_parametric_map(source, result),
             lambda dataset: _check(dataset, source, result),
+            tuple(panel_gene.gene.symbol for panel_gene in result.expression.genes),
         )
     ]
 

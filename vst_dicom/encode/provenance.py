@@ -76,6 +76,16 @@ SEGMENTATION: Final = ResultKind(
     9002,
     "Tissue and high predicted expression, Research Use Only",
 )
+GENE_SEGMENTATION: Final = ResultKind(
+    "gene-segmentation",
+    "1.2.840.10008.5.1.4.1.1.66.4",
+    "SEG",
+    9020,
+    "Predicted gene expression for display, Research Use Only",
+)
+LABEL_MAP: Final = ResultKind(
+    "label-map", "1.2.840.10008.5.1.4.1.1.66.7", "SEG", 9021, "Tissue classes as label map, Research Use Only"
+)
 ANNOTATIONS: Final = ResultKind(
     "annotations", "1.2.840.10008.5.1.4.1.1.91.1", "ANN", 9003, "Tiles by predicted expression, Research Use Only"
 )
