@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import time
 import urllib.error
@@ -10,13 +9,14 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 import pytest
 
-from tests.peers.orthanc import peer, run_orthanc
 from tests.service.served import START, Site
 from tests.viewers.planted import PlantedResult
+from vst_dicom.deliver.association import DicomPeer
 from vst_dicom.deliver.files import find_instance_files
 from vst_dicom.deliver.status import Verdict
 from vst_dicom.deliver.store_scu import send_instances
@@ -64,15 +64,15 @@ def _publish(site: Site, files: Sequence[Path]) -> None:
 
 @contextmanager
 def serve_by_orthanc(folder: Path, result: PlantedResult) -> Iterator[str]:
-    """Orthanc with slide and result, as ``deploy/orthanc`` says; yields the address of its DICOMweb service."""
-    settings = {
-        "Plugins": [str(_PLUGINS / "libOrthancPython.so"), str(_PLUGINS / "libOrthancDicomWeb.so")],
-        "PythonScript": str(DEPLOY / "orthanc" / "bulk_data.py"),
-    }
-    with run_orthanc(folder, settings=settings) as orthanc:
-        answers = send_instances(peer(orthanc), "TEST", find_instance_files([*result.slide, *result.objects]))
+    """Orthanc, started by its documented command, with slide and result; yields the address of its DICOMweb service."""
+    port, http_port = free_ports(2)
+    options = ["--storage", str(folder), "--port", str(port), "--http-port", str(http_port), "--no-routing"]
+    url = f"http://127.0.0.1:{http_port}/dicom-web"
+    with _running([str(DEPLOY / "orthanc" / "start"), *options], f"{url}/studies"):
+        peer = DicomPeer("PACS", "127.0.0.1", port, timeout_s=15.0)
+        answers = send_instances(peer, "TEST", find_instance_files([*result.slide, *result.objects]))
         assert all(answer.verdict is Verdict.ACCEPTED for answer in answers), answers
-        yield orthanc.dicomweb_url
+        yield url
 
 
 @contextmanager
@@ -89,29 +89,38 @@ def serve_by_vst_dicom(folder: Path, result: PlantedResult) -> Iterator[str]:
 
 
 @contextmanager
-def run_viewer(viewer: str, dicomweb_url: str) -> Iterator[str]:
-    """Start a viewer by its documented command; yields its address.
+def run_viewer(viewer: str, dicomweb_url: str, *options: str) -> Iterator[str]:
+    """Start a viewer by its documented command; yields its address."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    command = [str(DEPLOY / viewer / "start"), "--dicomweb", dicomweb_url, "--port", str(port), *options]
+    with _running(command, f"{url}/"):
+        yield url
+
+
+@contextmanager
+def _running(command: list[str], url: str) -> Iterator[None]:
+    """Run a command until the block ends, which begins once an address answers.
 
     Where the npm registry cannot be reached, the test skips, except in CI.
     """
-    (port,) = free_ports(1)
-    command = [str(DEPLOY / viewer / "start"), "--dicomweb", dicomweb_url, "--port", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline_s = time.monotonic() + _START_S
-        while not _answers(url):
-            if process.poll() is not None:
-                said = process.stderr.read() if process.stderr else ""
-                if "npm could not fetch" in said and not REQUIRED:
-                    pytest.skip(f"needs the npm registry, for {viewer}")
-                pytest.fail(f"{viewer} did not start: {said}")
-            assert time.monotonic() < deadline_s, f"{viewer} did not start in {_START_S:g} s"
-            time.sleep(0.1)
-        yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+    with TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+        try:
+            deadline_s = time.monotonic() + _START_S
+            while not _answers(url):
+                if process.poll() is not None:
+                    said.seek(0)
+                    reason = said.read()
+                    if "npm could not fetch" in reason and not REQUIRED:
+                        pytest.skip("needs the npm registry")
+                    pytest.fail(f"{command[0]} did not start: {reason}")
+                assert time.monotonic() < deadline_s, f"{command[0]} did not start in {_START_S:g} s"
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 ARCHIVES: Final = {"orthanc": serve_by_orthanc, "vst_dicom": serve_by_vst_dicom}
