@@ -33,6 +33,7 @@ DICOM_FORMS = frozenset({ResultForm.PARAMETRIC_MAP, ResultForm.SEGMENTATION, Res
 EVERYTHING = {
     "annotations.dcm",
     "expression.h5ad",
+    "gene-segmentation.dcm",
     "overview.png",
     "parametric-map.dcm",
     "report.dcm",
