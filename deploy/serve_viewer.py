@@ -41,7 +41,7 @@ def main() -> None:
     if options.build is None and not facts["packages"]:
         _fail(f"{facts['name']} is not on npm: build it as the README says, then add --build FOLDER")
     service = urlsplit(options.dicomweb.rstrip("/"))
-    if service.scheme not in {"http", "https"} or not service.netloc or len(service.path) < 2:  # noqa: PLR2004
+    if service.scheme not in {"http", "https"} or not service.netloc or len(service.path) < 2:
         _fail(f"{options.dicomweb} is not the address of a DICOMweb service, such as http://127.0.0.1:8042/dicom-web")
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -135,7 +135,7 @@ def _serve(folder: Path, greeting: str) -> None:
 
 def _bracketed(address: str) -> str:
     try:
-        return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address  # noqa: PLR2004
+        return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
     except ValueError:
         _fail(f"{address} is not an IP address")
 

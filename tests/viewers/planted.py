@@ -72,6 +72,11 @@ class PlantedResult:
     slide: tuple[Path, ...]
     outcome: Outcome
 
+    @property
+    def objects(self) -> list[Path]:
+        """DICOM files of the result."""
+        return sorted(self.outcome.folder.glob("*.dcm"))
+
 
 def plant(folder: Path) -> PlantedResult:
     """Simulate the slide and run the main path on it."""

@@ -8,11 +8,10 @@ from pydicom.dataset import Dataset
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.result import BundleIdentity, SlideResult
-from vst_dicom.domain.wording import HOTSPOT
+from vst_dicom.domain.wording import HOTSPOT, PRODUCT
 from vst_dicom.encode.content_items import Relationship, code, container, template_item, text, uid
 from vst_dicom.encode.objects import ResultObject
 from vst_dicom.encode.provenance import (
-    PRODUCT,
     REPORT,
     device_uid,
     plain,

@@ -16,10 +16,10 @@ from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import GeneStatus, PanelGene
 from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.domain.signature import PanelSignature, SignatureScore
-from vst_dicom.domain.wording import HOTSPOT
+from vst_dicom.domain.wording import HOTSPOT, PRODUCT
 from vst_dicom.encode.objects import ResultObject, require
 from vst_dicom.encode.outlines import corners_to_slide_mm
-from vst_dicom.encode.provenance import PARAMETRIC_MAP, PRODUCT, REPORT, SEGMENTATION, device_uid, plain, result_uid
+from vst_dicom.encode.provenance import PARAMETRIC_MAP, REPORT, SEGMENTATION, device_uid, plain, result_uid
 
 _POSITION_MM: Final = 1e-5
 """Positions are stored with 24 bits: within 0.004 µm on a slide of 75 mm."""

@@ -6,7 +6,7 @@ const status = document.getElementById('status');
 const problems = [];
 
 const text = (dataset, tag) => dataset[tag]?.Value?.[0] ?? '';
-const MODALITY = '00080060', SERIES = '0020000E', DESCRIPTION = '0008103E', SOP_CLASS = '00080016';
+const MODALITY = '00080060', SERIES = '0020000E', NUMBER = '00200011', DESCRIPTION = '0008103E', SOP_CLASS = '00080016';
 const PARAMETRIC_MAP = '1.2.840.10008.5.1.4.1.1.30';
 
 function report(problem) {
@@ -88,8 +88,10 @@ const READERS = {
   },
 };
 
-function list(title, layers) {
+function list(title, modality, layers) {
+  const section = document.createElement('section');
   const heading = document.createElement('h2');
+  section.dataset.modality = modality;
   heading.textContent = title;
   const rows = layers.map((layer) => {
     const row = document.createElement('label');
@@ -109,7 +111,8 @@ function list(title, layers) {
     row.append(name);
     return row;
   });
-  document.getElementById('layers').append(heading, ...rows);
+  section.append(heading, ...rows);
+  document.getElementById('layers').append(section);
 }
 
 async function main() {
@@ -126,7 +129,8 @@ async function main() {
   }
   const choice = document.getElementById('slides');
   for (const series of slides) {
-    choice.add(new Option(text(series, DESCRIPTION) || text(series, SERIES), text(series, SERIES), false, series === chosen));
+    const name = text(series, DESCRIPTION) || `Slide, series ${text(series, NUMBER)}`;
+    choice.add(new Option(name, text(series, SERIES), false, series === chosen));
   }
   choice.addEventListener('change', () => {
     wanted.set('series', choice.value);
@@ -136,10 +140,11 @@ async function main() {
   const slide = await openSlide(study, chosen);
   window.slide = slide; // for whoever opens the console
   for (const series of all) {
-    const read = READERS[text(series, MODALITY)];
-    if (!read) continue;
+    const modality = text(series, MODALITY);
+    if (!(modality in READERS)) continue;
     try {
-      list(text(series, DESCRIPTION) || text(series, MODALITY), read(slide, await retrieve(study, series)));
+      const layers = READERS[modality](slide, await retrieve(study, series));
+      list(text(series, DESCRIPTION) || modality, modality, layers);
     } catch (problem) {
       report(problem);
     }
