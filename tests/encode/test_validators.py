@@ -60,8 +60,7 @@ def run(*command: str) -> tuple[int, str]:
 
 
 def write(folder: Path, source: SourceSlide, result: SlideResult, encoding: Encoding) -> list[Path]:
-    gray = np.full((source.size.n_rows, source.size.n_columns, 3), 200, dtype=np.uint8)
-    picture = Thumbnail(gray, (1.0, 1.0), source.plane.spacing)
+    picture = Thumbnail(np.full((505, 721, 3), 200, np.uint8), (1.0, 1.0), source.plane.spacing)
     objects = result_objects(source, result, frozenset(ResultForm), encoding, picture)
     write_objects(objects, folder)
     check_result(source, result, objects, folder)

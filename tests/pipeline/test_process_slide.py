@@ -38,6 +38,7 @@ EVERYTHING = {
     "parametric-map.dcm",
     "report.dcm",
     "segmentation.dcm",
+    "gene-segmentation.dcm",
     "summary.json",
     "tiles.geojson",
 }
