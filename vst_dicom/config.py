@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from vst_dicom.domain.errors import UsageError
+from vst_dicom.domain.forms import Encoding, MapCompression, MapLayer, MapPixels, ResultForm
 
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[!-\[\]-~ ]+$")
@@ -135,6 +136,54 @@ class PredictSettings(_Section):
     """How often a slide is tried before it waits for a person."""
 
 
+class EncodeSettings(_Section):
+    """Which forms results take, and how they are written."""
+
+    forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = tuple(ResultForm)
+    """DICOM objects (pm, seg, ann, sr) and files that stay here (png, geojson, h5ad)."""
+    map_layers: tuple[MapLayer, ...] = (MapLayer.HALF_WIDTH, MapLayer.SIGNATURES, MapLayer.DISTANCE)
+    """What Parametric Maps show besides genes, each as a series: half-width, gi-star, signatures, distance."""
+    map_series_per_gene: bool = False
+    """Whether each gene gets a series of its own, for viewers that know no channels."""
+    map_pixels: MapPixels = MapPixels.UINT16
+    """uint16 is what viewers and archives show; float32 needs both to be able to read it."""
+    map_compression: MapCompression = MapCompression.NONE
+    """none or jpeg-ls (without loss, uint16 only)."""
+    largest_object_bytes: Annotated[int, Field(ge=1 << 20, le=4 << 30)] = 1 << 30
+    """Parametric Maps that would be larger are split into several series."""
+    colored_genes: tuple[str, ...] = ()
+    """Genes whose tiles are drawn as annotations and fractional segments; the few with the best evidence if empty."""
+    fractional_segments: bool = True
+    """Whether these genes are also written as a fractional Segmentation, which viewers draw on clear glass."""
+    label_map: bool = False
+    """Whether tissue classes are also written as a label map Segmentation, which no viewer shows yet."""
+    color_overlay_gene: str = ""
+    """Gene to paint over the slide as a series of its own, for OHIF; breaks the slide's page in Slim; none if empty."""
+    geojson_genes: tuple[str, ...] = ()
+    """Genes whose values the tiles of GeoJSON carry; all that are shown if empty."""
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        _ = self.encoding  # refuses what does not go together
+        return self
+
+    @property
+    def encoding(self) -> Encoding:
+        """What the encoders are told."""
+        return Encoding(
+            map_layers=frozenset(self.map_layers),
+            map_series_per_gene=self.map_series_per_gene,
+            map_pixels=self.map_pixels,
+            map_compression=self.map_compression,
+            largest_object_bytes=self.largest_object_bytes,
+            colored_genes=self.colored_genes or None,
+            fractional_segments=self.fractional_segments,
+            label_map=self.label_map,
+            color_overlay_gene=self.color_overlay_gene or None,
+            geojson_genes=self.geojson_genes or None,
+        )
+
+
 class Destination(_Section):
     """Where results go: a DICOM peer by C-STORE, or a DICOMweb server by STOW-RS."""
 
@@ -254,6 +303,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     study: StudySettings = StudySettings()
     predict: PredictSettings = PredictSettings()
+    encode: EncodeSettings = EncodeSettings()
     delivery: DeliverySettings = DeliverySettings()
     destinations: dict[str, Destination] = {}
     web: WebSettings = WebSettings()

@@ -5,7 +5,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from vst_dicom.encode.parametric_map import encode_parametric_map
+from vst_dicom.domain.forms import Encoding
+from vst_dicom.encode.parametric_map import parametric_map_objects
 from vst_dicom.encode.report import encode_report
 from vst_dicom.encode.writing import write_dicom
 
@@ -130,12 +131,12 @@ def test_warnings_and_parameters_are_passed_on(written):
 
 
 def test_the_evidence_names_slide_and_other_results(written, make_source, make_result):
-    others = [encode_parametric_map(make_source(), make_result())]
+    others = parametric_map_objects(make_source(), make_result(), Encoding())
     dataset = pydicom.dcmread(written(others=others))
 
     (study,) = dataset.CurrentRequestedProcedureEvidenceSequence
     referenced = [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in study.ReferencedSeriesSequence]
-    assert referenced == ["2.25.11", others[0].SOPInstanceUID]
+    assert referenced == ["2.25.11", others[0].instance_uid(make_source(), make_result())]
 
 
 def test_text_that_no_character_set_of_the_slide_knows_is_spelled_plainly(written, make_source, make_result):

@@ -17,10 +17,10 @@ from tests.pipeline.brightness import BrightnessPredictor
 from tests.programs import dcentvfy_errors, dciodvfy_errors, needs_dcentvfy, needs_dciodvfy
 from tests.wsi_builder import Wsi, write_wsi
 from vst_dicom.domain.errors import PixelSpacingError, StainError, TissueError, UnfamiliarTissueError, UsageError
+from vst_dicom.domain.forms import ResultForm
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.tiles import TileBatch, TileGrid
 from vst_dicom.pipeline.process_slide import Choices, Outcome, process_slide
-from vst_dicom.pipeline.writing import ResultForm
 from vst_dicom.predict.predictor import Prediction
 from vst_dicom.slide.description import SlideDescription
 from vst_dicom.slide.opening import open_slide

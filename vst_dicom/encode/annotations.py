@@ -1,7 +1,6 @@
 """Tiles and hotspots as Microscopy Bulk Simple Annotations (PS3.3 A.87)."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +8,13 @@ from pydicom.dataset import Dataset
 
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.expression import PanelGene
+from vst_dicom.domain.forms import Encoding
 from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.encode import colors
+from vst_dicom.encode.annotations_check import MAX_ITEMS, check_annotations
+from vst_dicom.encode.colored_genes import choose_colored_genes
+from vst_dicom.encode.objects import ResultObject
 from vst_dicom.encode.outlines import corners_to_slide_mm, hotspots_by_gene, tile_corners_px
 from vst_dicom.encode.provenance import (
     ANNOTATIONS,
@@ -28,19 +30,27 @@ from vst_dicom.encode.provenance import (
     start_object,
 )
 
-MAX_ITEMS: Final = 1000
-"""A viewer draws larger groups as clusters until the user zooms in."""
 
-N_DEFAULT_GENES: Final = 3
+def annotation_objects(source: SourceSlide, result: SlideResult, encoding: Encoding) -> list[ResultObject]:
+    """Bulk Annotations of a result; none where no gene is shown."""
+    if not result.expression.genes:
+        return []
+    return [
+        ResultObject(
+            ANNOTATIONS,
+            lambda: encode_annotations(source, result, encoding.colored_genes),
+            lambda dataset: check_annotations(dataset, source, result, encoding.colored_genes),
+        )
+    ]
 
 
 def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence[str] | None = None) -> Dataset:
     """Encode tiles as colored rectangles, by quintile of predicted expression, and hotspots as polygons.
 
     Viewers color annotations by group, not by value; so each gene's tiles are split into quintiles, and these into
-    groups of at most `MAX_ITEMS`. Every rectangle carries the predicted value of its gene. Coordinates are
-    three-dimensional, in millimeters in the slide's frame of reference: with two-dimensional ones ``dciodvfy``
-    reports an error in every group.
+    groups of at most `MAX_ITEMS`. Every rectangle carries the predicted value of its gene and, where there are
+    prediction intervals, the half width of that value's interval. Coordinates are three-dimensional, in millimeters
+    in the slide's frame of reference: with two-dimensional ones ``dciodvfy`` reports an error in every group.
 
     Parameters
     ----------
@@ -49,7 +59,7 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     result
         Its predictions.
     genes
-        Symbols of the genes to color tiles by; by default the `N_DEFAULT_GENES` with the best evidence.
+        Symbols of the genes to color tiles by; by default the few with the best evidence.
 
     Returns
     -------
@@ -72,7 +82,7 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     dataset.ReferencedImageSequence = [reference(instance) for instance in source.instances]
     dataset.ReferencedSeriesSequence = [referenced_series(source)]
     groups = []
-    for index in _choose(result, genes):
+    for index in choose_colored_genes(result, genes):
         groups += _tile_groups(source, result, index)
     for rank, (gene, hotspots) in enumerate(hotspots_by_gene(result)):
         groups.append(_hotspot_group(source, result, gene, hotspots, colors.HOTSPOTS[rank % len(colors.HOTSPOTS)]))
@@ -81,19 +91,6 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
         group.AnnotationGroupUID = result_uid(source, result, ANNOTATIONS.name, "group", str(number))
     dataset.AnnotationGroupSequence = groups
     return dataset
-
-
-def _choose(result: SlideResult, symbols: Sequence[str] | None) -> list[int]:
-    """Columns of the expression table to color tiles by."""
-    genes = result.expression.genes
-    if symbols is None:
-        return sorted(range(len(genes)), key=lambda index: -genes[index].held_out_r)[:N_DEFAULT_GENES]
-    columns = {panel_gene.gene.symbol: index for index, panel_gene in enumerate(genes)}
-    unknown = [symbol for symbol in symbols if symbol not in columns]
-    if unknown:
-        msg = f"no map is shown for {', '.join(unknown)}; choose from the genes of the result"
-        raise UsageError(msg)
-    return [columns[symbol] for symbol in dict.fromkeys(symbols)]
 
 
 def _tile_groups(source: SourceSlide, result: SlideResult, index: int) -> list[Dataset]:
@@ -113,9 +110,11 @@ def _tile_groups(source: SourceSlide, result: SlideResult, index: int) -> list[D
             )
             group.GraphicType = "RECTANGLE"
             _set_points(group, corners[part].reshape(-1, 3), len(part))
-            group.MeasurementsSequence = [
-                _measurements(codes.expression_of(panel_gene.gene), codes.UNIT_OF_EXPRESSION, values[part])
-            ]
+            unit = codes.UNIT_OF_EXPRESSION
+            group.MeasurementsSequence = [_measurements(codes.expression_of(panel_gene.gene), unit, values[part])]
+            if result.half_width is not None:
+                half_width = result.half_width[part, index]
+                group.MeasurementsSequence.append(_measurements(codes.INTERVAL_HALF_WIDTH, unit, half_width))
             groups.append(group)
     return groups
 

@@ -3,11 +3,11 @@
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.valuerep import DSfloat
 
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.geometry import SlidePlane
 from vst_dicom.domain.result import SlideResult
+from vst_dicom.encode.placement import check_last_pixel, pixel_measures, place_matrix, set_offsets
 from vst_dicom.encode.provenance import place_in_frame_of_reference, reference, referenced_series, result_uid
 
 _PLANE_POSITION: Final = 0x0048021A
@@ -42,12 +42,7 @@ def place_map(dataset: Dataset, source: SourceSlide, result: SlideResult, frame_
     dataset.SourceImageSequence = [reference(instance) for instance in source.instances]
 
     dataset.Rows, dataset.Columns = grid.size.n_rows, frame_columns
-    dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns = grid.size.n_rows, grid.size.n_columns
-    dataset.TotalPixelMatrixFocalPlanes = 1
-    dataset.ImageOrientationSlide = [_decimal(value) for value in plane.orientation]
-    origin = Dataset()
-    _set_offsets(origin, plane)
-    dataset.TotalPixelMatrixOriginSequence = [origin]
+    place_matrix(dataset, grid.size, plane)
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.PixelRepresentation = 0
@@ -56,9 +51,9 @@ def place_map(dataset: Dataset, source: SourceSlide, result: SlideResult, frame_
 
 
 def set_dimensions(
-    dataset: Dataset, source: SourceSlide, result: SlideResult, channel: tuple[int, int, str], kind: str
+    dataset: Dataset, source: SourceSlide, result: SlideResult, channel: tuple[int, int, str] | None, kind: str
 ) -> None:
-    """Add the Multi-frame Dimension module (PS3.3 C.7.6.17): channel, row, column.
+    """Add the Multi-frame Dimension module (PS3.3 C.7.6.17): channel if any, row, column.
 
     Parameters
     ----------
@@ -67,7 +62,8 @@ def set_dimensions(
     source, result
         What the organization's UID derives from.
     channel
-        Dimension Index Pointer (0020,9165), Functional Group Pointer (0020,9167) and label of the channel.
+        Dimension Index Pointer (0020,9165), Functional Group Pointer (0020,9167) and label of the channel; None where
+        the image has a single frame.
     kind
         Name of the object.
     """
@@ -76,7 +72,7 @@ def set_dimensions(
     organization.DimensionOrganizationUID = organization_uid
     dataset.DimensionOrganizationSequence = [organization]
     dataset.DimensionIndexSequence = []
-    for pointer, group, label in (channel, _ROW_POSITION, _COLUMN_POSITION):
+    for pointer, group, label in (*([channel] if channel else []), _ROW_POSITION, _COLUMN_POSITION):
         index = Dataset()
         index.DimensionOrganizationUID = organization_uid
         index.DimensionIndexPointer = pointer
@@ -87,17 +83,12 @@ def set_dimensions(
 
 def shared_groups(source: SourceSlide, plane: SlidePlane) -> Dataset:
     """Begin the Shared Functional Groups with Pixel Measures (PS3.3 C.7.6.16.2.1)."""
-    measures = Dataset()
-    measures.PixelSpacing = [_decimal(plane.spacing.row_mm), _decimal(plane.spacing.column_mm)]
-    thickness = _slice_thickness(source.header)
-    if thickness is not None:
-        measures.SliceThickness = _decimal(thickness)
     shared = Dataset()
-    shared.PixelMeasuresSequence = [measures]
+    shared.PixelMeasuresSequence = [pixel_measures(source.header, plane)]
     return shared
 
 
-def frame_groups(plane: SlidePlane, channel: int) -> Dataset:
+def frame_groups(plane: SlidePlane, channel: int | None) -> Dataset:
     """Begin a frame's functional groups with its index and place; every frame shows the whole map.
 
     Parameters
@@ -105,35 +96,27 @@ def frame_groups(plane: SlidePlane, channel: int) -> Dataset:
     plane
         Plane of the map.
     channel
-        Which channel, from 1.
+        Which channel, from 1; None where the image has a single frame.
     """
     content, position, groups = Dataset(), Dataset(), Dataset()
-    content.DimensionIndexValues = [channel, 1, 1]
+    content.DimensionIndexValues = [*([channel] if channel else []), 1, 1]
     position.RowPositionInTotalImagePixelMatrix = 1
     position.ColumnPositionInTotalImagePixelMatrix = 1
-    _set_offsets(position, plane)
+    set_offsets(position, plane)
     groups.FrameContentSequence = [content]
     groups.PlanePositionSlideSequence = [position]
     return groups
 
 
-def _set_offsets(item: Dataset, plane: SlidePlane) -> None:
-    item.XOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[0])
-    item.YOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[1])
-    item.ZOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[2])
+def check_place(dataset: Dataset, source: SourceSlide, result: SlideResult) -> None:
+    """Compare where the center of the last pixel of a written map lies with where its tile lies.
 
-
-def _slice_thickness(header: Dataset) -> float | None:
-    """Thickness of the imaged volume in millimeters, where the slide states one."""
-    shared = header.get("SharedFunctionalGroupsSequence")
-    measures = shared[0].get("PixelMeasuresSequence") if shared else None
-    thickness = measures[0].get("SliceThickness") if measures else None
-    if thickness:
-        return float(thickness)
-    depth_um = header.get("ImagedVolumeDepth")
-    return float(depth_um) / 1000 if depth_um else None
-
-
-def _decimal(value: float) -> DSfloat:
-    """Write a number as a decimal string of at most 16 characters (PS3.5 6.2)."""
-    return DSfloat(float(value), auto_format=True)
+    Raises
+    ------
+    EncodingError
+        If it lies elsewhere.
+    """
+    tile, grid = result.grid.tile_size, result.grid.size
+    x_px = grid.n_columns * tile.n_columns - (tile.n_columns + 1) / 2
+    y_px = grid.n_rows * tile.n_rows - (tile.n_rows + 1) / 2
+    check_last_pixel(dataset, grid, source.plane.to_slide_mm(x_px, y_px))

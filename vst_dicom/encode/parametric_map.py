@@ -10,9 +10,11 @@ from pydicom.dataset import Dataset
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import Gene
+from vst_dicom.domain.forms import Encoding
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.domain.wording import UNIT
 from vst_dicom.encode import map_image
+from vst_dicom.encode.objects import ResultObject, require
 from vst_dicom.encode.provenance import (
     PARAMETRIC_MAP,
     copy_lossy_compression,
@@ -60,6 +62,21 @@ class LinearMapping:
         """Decode stored values."""
         values: NDArray[np.float64] = stored.astype(np.float64) * self.slope + self.intercept
         return values
+
+
+def parametric_map_objects(source: SourceSlide, result: SlideResult, encoding: Encoding) -> list[ResultObject]:
+    """Parametric Maps of a result, each in a series of its own; none where no gene is shown."""
+    del encoding
+    if not result.expression.genes:
+        return []
+    return [
+        ResultObject(
+            PARAMETRIC_MAP,
+            lambda: encode_parametric_map(source, result),
+            lambda dataset: _check(dataset, source, result),
+            tuple(panel_gene.gene.symbol for panel_gene in result.expression.genes),
+        )
+    ]
 
 
 def encode_parametric_map(source: SourceSlide, result: SlideResult) -> Dataset:
@@ -160,3 +177,21 @@ def _mapping_item(gene: Gene, label: str, mapping: LinearMapping) -> Dataset:
     item.RealWorldValueSlope = mapping.slope
     item.RealWorldValueIntercept = mapping.intercept
     return item
+
+
+def _check(dataset: Dataset, source: SourceSlide, result: SlideResult) -> None:
+    """Compare decoded maps with the values: the error is at most half a step, and background stays background."""
+    map_image.check_place(dataset, source, result)
+    grid, values = result.grid, result.expression.values
+    stored = np.asarray(dataset.pixel_array).reshape(-1, grid.size.n_rows, grid.size.n_columns)
+    require(len(stored) == values.shape[1], "has another number of genes")
+    require(bool(((stored == 0) == ~grid.mask).all()), "has tissue where the grid has none, or the reverse")
+    rows, columns = grid.cells.T
+    for index, groups in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        item = groups.RealWorldValueMappingSequence[0]
+        in_range = (item.RealWorldValueFirstValueMapped, item.RealWorldValueLastValueMapped) == (FIRST, LAST)
+        require(in_range, "maps other stored values")
+        mapping = LinearMapping(float(item.RealWorldValueSlope), float(item.RealWorldValueIntercept))
+        decoded = mapping.to_values(stored[index, rows, columns])
+        error = float(np.abs(decoded - values[:, index]).max(initial=0.0))
+        require(error <= mapping.slope * 0.500001, f"is off by {error:.3g} for gene {index + 1}")

@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 
 from vst_dicom.dicom.source import Slide, SourceSlide
+from vst_dicom.domain.forms import Encoding
 from vst_dicom.domain.result import BundleIdentity
 from vst_dicom.domain.tiles import TileGrid
 
 
-def result_parameters(slide: Slide, grid: TileGrid, genes: Sequence[str] | None) -> dict[str, str]:
+def result_parameters(slide: Slide, grid: TileGrid, genes: Sequence[str] | None, encoding: Encoding) -> dict[str, str]:
     """State what was chosen, by the user or for them, as text."""
     source, base = slide.source, slide.levels[0]
     plane, n_planes = source.focal_plane
@@ -23,7 +25,22 @@ def result_parameters(slide: Slide, grid: TileGrid, genes: Sequence[str] | None)
         "focal_plane": f"{plane + 1} of {n_planes}",
         "hotspots": "Gi* within 300 um, surrogate maps, relative to similar tissue",
         "genes": "all shown" if genes is None else ",".join(genes),
+        **_unusual(encoding),
     }
+
+
+def _unusual(encoding: Encoding) -> dict[str, str]:
+    """State what differs from the usual way of writing; another way makes other objects, which need other names."""
+    usual = Encoding()
+    chosen = {field.name: getattr(encoding, field.name) for field in fields(encoding) if field.name != "validate"}
+    return {name: _as_text(value) for name, value in chosen.items() if value != getattr(usual, name)}
+
+
+def _as_text(value: object) -> str:
+    """Write a setting; the order of a set means nothing, that of a list does."""
+    if isinstance(value, frozenset):
+        value = sorted(value)
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def result_key(source: SourceSlide, bundle: BundleIdentity, parameters: dict[str, str], job_key: str = "") -> str:

@@ -4,7 +4,7 @@ slide → thumbnail → tissue → grid → tiles → predict → mask → maps 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from vst_dicom.dicom.source import Slide
 from vst_dicom.dicom.specimen import stated_stain
 from vst_dicom.domain.errors import StainError, UsageError
 from vst_dicom.domain.expression import ExpressionTable, GeneStatus
+from vst_dicom.domain.forms import Encoding, ResultForm
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.files import refuse_existing
 from vst_dicom.maps.hotspots import Doubt, find_hotspots, keep_stable
@@ -24,7 +25,7 @@ from vst_dicom.pipeline.identity import result_key, result_parameters
 from vst_dicom.pipeline.masking import mask_untrusted
 from vst_dicom.pipeline.shifted import predict_shifted
 from vst_dicom.pipeline.stages import Stages
-from vst_dicom.pipeline.writing import ResultForm, write_results
+from vst_dicom.pipeline.writing import write_results
 from vst_dicom.predict.predictor import Prediction, Predictor
 from vst_dicom.slide.description import SIMULATED_MODEL
 from vst_dicom.tiles.grid import check_spacing, lay_grid
@@ -47,6 +48,8 @@ class Choices:
         Symbols to show, None for all that evidence supports.
     forms
         Which result forms to write; the summary is always written.
+    encoding
+        How they are written.
     overwrite
         Whether earlier results of the same slide may be replaced.
     job_key
@@ -59,6 +62,7 @@ class Choices:
 
     genes: tuple[str, ...] | None = None
     forms: frozenset[ResultForm] = frozenset(ResultForm)
+    encoding: Encoding = field(default_factory=Encoding)
     overwrite: bool = False
     job_key: str = ""
     predecessor_key: str = ""
@@ -172,7 +176,9 @@ def process_slide(
             shifted = predict_shifted(slide, predictor, grid, expression, search.hotspots, tiles_done)
             search = keep_stable(search, shifted, grid, usable, base.spacing, trusted.tissue_class)
 
-    parameters = result_parameters(slide, grid, choices.genes)
+    encoding, left_out = choices.encoding.limited_to(gene.gene.symbol for gene in expression.genes)
+    warnings += _encoding_warnings(left_out)
+    parameters = result_parameters(slide, grid, choices.genes, encoding)
     result = SlideResult(
         key=result_key(slide.source, predictor.bundle.identity, parameters, choices.job_key),
         created=now,
@@ -192,7 +198,7 @@ def process_slide(
         masked_cells=trusted.masked_cells,
     )
 
-    summary = write_results(out, slide, predictor, result, choices.forms, stages, overwrite=choices.overwrite)
+    summary = write_results(out, slide, predictor, result, choices.forms, encoding, stages, overwrite=choices.overwrite)
     return Outcome(out, result, summary)
 
 
@@ -237,6 +243,12 @@ def _evidence_warnings(expression: ExpressionTable) -> list[str]:
         return ["no gene of this bundle is supported by held-out evidence; only the tissue is written"]
     if all(gene.status is GeneStatus.EXPLORATORY for gene in expression.genes):
         return ["every map is exploratory: too few patients were kept apart from training to support any gene"]
+    return []
+
+
+def _encoding_warnings(left_out: tuple[str, ...]) -> list[str]:
+    if left_out:
+        return [f"settings ask to draw {', '.join(left_out)}, of which this result has no map"]
     return []
 
 

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from vst_dicom.domain.forms import ResultForm
 from vst_dicom.files import whole_file
-from vst_dicom.pipeline.writing import SUMMARY_FILE, ResultForm
+from vst_dicom.pipeline.writing import ANNDATA_FILE, SUMMARY_FILE
 
 SHADOW_FORMS: Final = frozenset({ResultForm.ANNDATA})
 """A shadow makes no DICOM object, so there is none that could be sent."""
@@ -29,7 +30,7 @@ def compare_with_main(main: Path, shadow: Path, main_key: str) -> dict[str, Any]
         Number of common tiles and genes, per common gene the correlation over tiles and the mean difference, and the
         genes that only one of the bundles shows; or why there is nothing to compare.
     """
-    figures = {"of": main_key, **_compare(main / ResultForm.ANNDATA.file_name, shadow / ResultForm.ANNDATA.file_name)}
+    figures = {"of": main_key, **_compare(main / ANNDATA_FILE, shadow / ANNDATA_FILE)}
     path = shadow / SUMMARY_FILE
     summary = json.loads(path.read_text(encoding="utf-8"))
     with whole_file(path) as temporary:

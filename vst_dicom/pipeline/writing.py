@@ -1,66 +1,39 @@
 """Write all forms of a result into a folder that appears whole or not at all."""
 
 import json
-from collections.abc import Mapping
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from pydicom.dataset import Dataset
-
 from vst_dicom import __version__
 from vst_dicom.dicom.source import Slide
+from vst_dicom.domain.forms import Encoding, ResultForm
+from vst_dicom.domain.pixels import Thumbnail
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode.anndata_export import write_anndata
-from vst_dicom.encode.annotations import encode_annotations
 from vst_dicom.encode.checks import check_result
+from vst_dicom.encode.forms import result_objects, write_objects
 from vst_dicom.encode.geojson import write_geojson
-from vst_dicom.encode.parametric_map import encode_parametric_map
-from vst_dicom.encode.report import encode_report
-from vst_dicom.encode.segmentation import encode_segmentation
-from vst_dicom.encode.writing import write_dicom
+from vst_dicom.encode.validation import validate_objects
 from vst_dicom.files import whole_folder
 from vst_dicom.maps.picture import Backdrop, draw_overview
 from vst_dicom.maps.summary import RunFacts, summarize
 from vst_dicom.pipeline.stages import Stages
 from vst_dicom.predict.predictor import Predictor
-from vst_dicom.tiles.thumbnail import THUMBNAIL_UM, Thumbnail, read_thumbnail
+from vst_dicom.tiles.thumbnail import THUMBNAIL_UM, read_thumbnail
 
 SUMMARY_FILE: Final = "summary.json"
+OVERVIEW_FILE: Final = "overview.png"
+GEOJSON_FILE: Final = "tiles.geojson"
+ANNDATA_FILE: Final = "expression.h5ad"
 
 _PICTURE_PX: Final = 1500
 """Longest side of the slide in the overview picture and in the AnnData file."""
 
+_BACKDROP_PX: Final = 4096
+"""Longest side of the picture that a gene is painted over; it is larger where `THUMBNAIL_UM` would be exceeded."""
+
 _NUMERIC_LIBRARIES: Final = ("torch", "numpy", "pydicom", "highdicom", "opencv-python-headless")
-
-
-class ResultForm(StrEnum):
-    """A form in which a result can be written; the value is its name on the command line."""
-
-    PARAMETRIC_MAP = "pm"
-    SEGMENTATION = "seg"
-    ANNOTATIONS = "ann"
-    REPORT = "sr"
-    OVERVIEW = "png"
-    GEOJSON = "geojson"
-    ANNDATA = "h5ad"
-
-    @property
-    def file_name(self) -> str:
-        """Its file in the result folder."""
-        return _FILE_NAMES[self]
-
-
-_FILE_NAMES: Final[Mapping[ResultForm, str]] = {
-    ResultForm.PARAMETRIC_MAP: "parametric-map.dcm",
-    ResultForm.SEGMENTATION: "segmentation.dcm",
-    ResultForm.ANNOTATIONS: "annotations.dcm",
-    ResultForm.REPORT: "report.dcm",
-    ResultForm.OVERVIEW: "overview.png",
-    ResultForm.GEOJSON: "tiles.geojson",
-    ResultForm.ANNDATA: "expression.h5ad",
-}
 
 
 def write_results(
@@ -69,6 +42,7 @@ def write_results(
     predictor: Predictor,
     result: SlideResult,
     forms: frozenset[ResultForm],
+    encoding: Encoding,
     stages: Stages,
     *,
     overwrite: bool = False,
@@ -83,6 +57,8 @@ def write_results(
         What was read, by what it was predicted, and what was found.
     forms
         Which forms to write; those that need a gene are left out where evidence supports none.
+    encoding
+        How they are written.
     stages
         Measures the work.
     overwrite
@@ -91,16 +67,19 @@ def write_results(
     Raises
     ------
     EncodingError
-        If an object does not state what the result says; nothing is written then.
+        If an object does not state what the result says, or a validator refuses it; nothing is written then.
     ResourceError
         If the disk cannot take the files.
     """
     with whole_folder(out, overwrite=overwrite) as folder:
         with stages.measure("encode"):
-            for form, dataset in _encode(slide, result, forms).items():
-                write_dicom(dataset, folder / form.file_name)
+            objects = result_objects(slide.source, result, forms, encoding, _read_backdrop(slide, encoding))
+            write_objects(objects, folder)
         with stages.measure("check"):
-            check_result(slide.source, result, sorted(folder.iterdir()))
+            check_result(slide.source, result, objects, folder)
+        if encoding.validate:
+            with stages.measure("validate"):
+                validate_objects(slide.source, objects, folder)
         with stages.measure("export"):
             _write_exports(folder, slide, result, forms)
         facts = RunFacts(
@@ -116,39 +95,28 @@ def write_results(
     return summary
 
 
-def _encode(slide: Slide, result: SlideResult, forms: frozenset[ResultForm]) -> dict[ResultForm, Dataset]:
-    """Make the chosen DICOM objects; the report, last, refers to the others."""
-    objects: dict[ResultForm, Dataset] = {}
-    has_genes = bool(result.expression.genes)
-    if ResultForm.PARAMETRIC_MAP in forms and has_genes:
-        objects[ResultForm.PARAMETRIC_MAP] = encode_parametric_map(slide.source, result)
-    if ResultForm.SEGMENTATION in forms:
-        objects[ResultForm.SEGMENTATION] = encode_segmentation(slide.source, result)
-    if ResultForm.ANNOTATIONS in forms and has_genes:
-        objects[ResultForm.ANNOTATIONS] = encode_annotations(slide.source, result)
-    if ResultForm.REPORT in forms and has_genes:
-        objects[ResultForm.REPORT] = encode_report(slide.source, result, list(objects.values()))
-    return objects
-
-
 def _write_exports(folder: Path, slide: Slide, result: SlideResult, forms: frozenset[ResultForm]) -> None:
     """Write what is not DICOM."""
-    picture = _read_picture(slide)
+    picture = _read_picture(slide, _PICTURE_PX)
     if ResultForm.OVERVIEW in forms:
         pixel_mm = (picture.spacing.column_mm, picture.spacing.row_mm)
         backdrop = Backdrop(picture.image, picture.base_px, pixel_mm)
-        draw_overview(folder / ResultForm.OVERVIEW.file_name, backdrop, result)
+        draw_overview(folder / OVERVIEW_FILE, backdrop, result)
     if ResultForm.GEOJSON in forms and result.expression.genes:
-        write_geojson(folder / ResultForm.GEOJSON.file_name, slide.source, result)
+        write_geojson(folder / GEOJSON_FILE, slide.source, result)
     if ResultForm.ANNDATA in forms and result.expression.genes:
-        write_anndata(folder / ResultForm.ANNDATA.file_name, slide.source, result, picture.image, picture.spacing)
+        write_anndata(folder / ANNDATA_FILE, slide.source, result, picture.image, picture.spacing)
 
 
-def _read_picture(slide: Slide) -> Thumbnail:
-    """Read the slide at about `_PICTURE_PX`; never finer than 0.5 µm, never coarser than the tissue mask's picture."""
+def _read_backdrop(slide: Slide, encoding: Encoding) -> Thumbnail | None:
+    return None if encoding.color_overlay_gene is None else _read_picture(slide, _BACKDROP_PX)
+
+
+def _read_picture(slide: Slide, longest_px: int) -> Thumbnail:
+    """Read the slide about so large; never finer than 0.5 µm, never coarser than the tissue mask's picture."""
     base = slide.levels[0]
     longest_um = max(base.size.n_rows * base.spacing.row_um, base.size.n_columns * base.spacing.column_um)
-    return read_thumbnail(slide, min(max(longest_um / _PICTURE_PX, 0.5), THUMBNAIL_UM))
+    return read_thumbnail(slide, min(max(longest_um / longest_px, 0.5), THUMBNAIL_UM))
 
 
 def _slide_facts(slide: Slide) -> dict[str, Any]:

@@ -1,0 +1,167 @@
+"""Results in dicom-microscopy-viewer, the engine of Slim: the right colors over the right tissue, and clear glass."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.viewers.peers import run_viewer
+from tests.viewers.places import assert_slide_lies_as_stated, changed, edges_on, glass_on, outlines_on, tiles_on
+from tests.viewers.planted import PlantedResult, to_slide_mm
+from tests.viewers.screen import Screen, near, open_screen
+from vst_dicom.encode import colors
+from vst_dicom.encode.annotations import quintiles
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+RANDOM, SPOT = 0, 1
+
+
+@pytest.fixture(scope="module")
+def page(browser: "Browser", dicomweb_url: str, planted: PlantedResult) -> Iterator[Screen]:
+    study = planted.outcome.summary["slide"]["study_instance_uid"]
+    with run_viewer("dicom-microscopy-viewer", dicomweb_url) as url, open_screen(browser, "window.slide") as screen:
+        screen.open(f"{url}/?study={study}")
+        screen.page.get_by_text("Ready").wait_for(timeout=60_000)
+        yield screen
+
+
+@pytest.fixture
+def screen(page: Screen) -> Iterator[Screen]:
+    """The page without any layer over the slide."""
+    yield page
+    for box in page.page.locator("#layers input:checked").all():
+        box.uncheck()
+
+
+@pytest.fixture(scope="module")
+def bare(page: Screen) -> NDArray[np.int16]:
+    """The slide alone."""
+    return page.look()
+
+
+def switch_on(screen: Screen, modality: str, label: str) -> None:
+    """Tick the layer of a series whose label begins so."""
+    layers = screen.page.locator(f'section[data-modality="{modality}"]')
+    layers.get_by_label(re.compile(f"^{re.escape(label)}\\b")).check()
+
+
+@pytest.mark.parametrize(("gene", "column"), [("RANDOM", RANDOM), ("SPOT", SPOT)])
+def test_a_gene_map_has_the_color_of_its_value_in_each_tile_and_changes_halfway_to_the_next(
+    screen: Screen, planted: PlantedResult, gene: str, column: int
+) -> None:
+    screen.page.locator("#opacity").fill("1")
+    switch_on(screen, "OT", gene)
+
+    picture = screen.look()
+
+    result = planted.outcome.result
+    values = result.expression.values[:, column]
+    palette = np.array(
+        screen.ask(
+            "const map = viewer.getAllParameterMappings().find((mapping) => mapping.label === given);"
+            "return Array.from(viewer.getParameterMappingStyle(map.uid).paletteColorLookupTable.data);",
+            gene,
+        )
+    )[:, :3]
+    share = (values - values.min()) / np.ptp(values)
+    middle = near(picture, tiles_on(screen, planted), in_palette(palette, share), reach=1)
+    np.testing.assert_array_less(middle, 24)
+    assert np.median(middle) <= 2
+
+    tile_at = np.full((result.grid.size.n_rows, result.grid.size.n_columns), -1)
+    tile_at[tuple(result.grid.cells.T)] = np.arange(len(result.grid))
+    for left, right in ((tile_at[:, :-1], tile_at[:, 1:]), (tile_at[:-1], tile_at[1:])):
+        both = (left >= 0) & (right >= 0)
+        first, second = left[both], right[both]
+        between = (result.grid.centers_px[first] + result.grid.centers_px[second]) / 2
+        border = screen.find(to_slide_mm(planted, between))
+        halfway = in_palette(palette, (share[first] + share[second]) / 2)
+        np.testing.assert_array_less(near(picture, border, halfway, reach=1), 24)
+
+
+def in_palette(palette: NDArray[np.float64], share: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Colors of values that are given as shares of the range of a map."""
+    return palette[np.rint(share * (len(palette) - 1)).astype(int)]
+
+
+@dataclass(frozen=True)
+class Area:
+    """A segment, and which tiles it covers.
+
+    Parameters
+    ----------
+    label
+        As the viewer lists it.
+    covers
+        Tells for each tile whether it belongs to the segment.
+    """
+
+    label: str
+    covers: Callable[[PlantedResult], NDArray[np.bool_]]
+
+
+def hot_tiles(planted: PlantedResult) -> NDArray[np.bool_]:
+    result = planted.outcome.result
+    tiles = np.concatenate([hotspot.tiles for hotspot in result.hotspots])
+    return np.isin(np.arange(len(result.grid)), tiles)
+
+
+AREAS: Final = (
+    Area("Tissue", lambda planted: np.ones(len(planted.outcome.result.grid), dtype=np.bool_)),
+    Area("High predicted SPOT expression", hot_tiles),
+)
+
+
+@pytest.mark.parametrize("area", AREAS, ids=lambda area: area.label)
+def test_a_segment_covers_its_tiles_and_nothing_else(
+    screen: Screen, planted: PlantedResult, bare: NDArray[np.int16], area: Area
+) -> None:
+    switch_on(screen, "SEG", area.label)
+
+    picture = screen.look()
+
+    np.testing.assert_array_equal(changed(bare, picture, tiles_on(screen, planted)), area.covers(planted))
+    assert not changed(bare, picture, glass_on(screen, planted)).any()
+
+
+@pytest.mark.parametrize("fifth", [1, 5])
+def test_rectangles_outline_the_tiles_of_their_fifth_in_its_color(
+    screen: Screen, planted: PlantedResult, bare: NDArray[np.int16], fifth: int
+) -> None:
+    switch_on(screen, "ANN", f"RANDOM quintile {fifth}")
+
+    picture = screen.look()
+
+    result = planted.outcome.result
+    tiles = quintiles(result.expression.values[:, RANDOM])[fifth - 1]
+    color = np.array(colors.QUINTILES[fifth - 1])
+    np.testing.assert_array_less(near(picture, edges_on(screen, planted, tiles), color), 40)
+    assert not changed(bare, picture, tiles_on(screen, planted)).any()
+    assert not changed(bare, picture, glass_on(screen, planted)).any()
+
+
+def test_a_hotspot_is_outlined_where_it_is(screen: Screen, planted: PlantedResult, bare: NDArray[np.int16]) -> None:
+    switch_on(screen, "ANN", "High predicted SPOT expression")
+
+    picture = screen.look()
+
+    np.testing.assert_array_less(near(picture, outlines_on(screen, planted), np.array(colors.HOTSPOTS[0])), 40)
+    assert not changed(bare, picture, tiles_on(screen, planted)).any()
+    assert not changed(bare, picture, glass_on(screen, planted)).any()
+
+
+def test_the_slide_is_where_the_viewer_says(screen: Screen, planted: PlantedResult, bare: NDArray[np.int16]) -> None:
+    assert_slide_lies_as_stated(screen, planted, bare)
+
+
+def test_the_page_asks_nobody_but_this_machine_and_says_what_it_is_for(page: Screen, bare: Any) -> None:
+    assert page.requested
+    assert page.outside_requests == []
+    assert not [line for line in page.console if line.startswith(("error", "page error", "failed"))]
+    assert page.page.get_by_text("For Research Use Only. Not for use in diagnostic procedures.").is_visible()
