@@ -36,7 +36,8 @@ async function openSlide(study, series) {
   return slide;
 }
 
-const shown = { maps: new Set(), opacity: () => Number(document.getElementById('opacity').value) };
+const translucent = new Map(); // uid of each map and segment that is shown -> how its opacity is set
+const opacity = () => Number(document.getElementById('opacity').value);
 
 /** Every layer of a series: its name, its color if it has one, and how it is switched. */
 const READERS = {
@@ -50,11 +51,11 @@ const READERS = {
       .map((mapping) => ({
         label: mapping.label,
         show() {
-          shown.maps.add(mapping.uid);
-          slide.showParameterMapping(mapping.uid, { opacity: shown.opacity() });
+          translucent.set(mapping.uid, (style) => slide.setParameterMappingStyle(mapping.uid, style));
+          slide.showParameterMapping(mapping.uid, { opacity: opacity() });
         },
         hide() {
-          shown.maps.delete(mapping.uid);
+          translucent.delete(mapping.uid);
           slide.hideParameterMapping(mapping.uid);
         },
       }));
@@ -67,8 +68,14 @@ const READERS = {
       .filter((segment) => !before.has(segment.uid))
       .map((segment) => ({
         label: segment.label,
-        show: () => slide.showSegment(segment.uid),
-        hide: () => slide.hideSegment(segment.uid),
+        show() {
+          translucent.set(segment.uid, (style) => slide.setSegmentStyle(segment.uid, style));
+          slide.showSegment(segment.uid, { opacity: opacity() });
+        },
+        hide() {
+          translucent.delete(segment.uid);
+          slide.hideSegment(segment.uid);
+        },
       }));
   },
   ANN(slide, instances) {
@@ -150,8 +157,8 @@ async function main() {
     }
   }
   document.getElementById('opacity').addEventListener('input', () => {
-    for (const uid of shown.maps) {
-      slide.setParameterMappingStyle(uid, { opacity: shown.opacity() });
+    for (const setStyle of translucent.values()) {
+      setStyle({ opacity: opacity() });
     }
   });
   if (!problems.length) {
