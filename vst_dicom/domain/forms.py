@@ -74,6 +74,8 @@ class Encoding:
         Gene to paint over the slide as a whole slide image of its own, for viewers without maps; none if None.
     geojson_genes
         Genes whose values the tiles of GeoJSON carry; all that are shown if None.
+    validate
+        Whether an independent validator, where one is installed, judges what was written before it may leave.
     """
 
     map_layers: frozenset[MapLayer] = frozenset({MapLayer.HALF_WIDTH, MapLayer.SIGNATURES, MapLayer.DISTANCE})
@@ -86,6 +88,7 @@ class Encoding:
     label_map: bool = False
     color_overlay_gene: str | None = None
     geojson_genes: tuple[str, ...] | None = None
+    validate: bool = True
 
     def limited_to(self, symbols: Iterable[str]) -> tuple["Encoding", tuple[str, ...]]:
         """Leave out genes that a result does not have, and say which.

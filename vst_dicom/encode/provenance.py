@@ -22,9 +22,7 @@ from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.dicom.uids import derive_device_uid, derive_uid
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.result import BundleIdentity, SlideResult
-from vst_dicom.domain.wording import RESEARCH_USE_ONLY
-
-PRODUCT: Final = "vst_dicom"
+from vst_dicom.domain.wording import PRODUCT, RESEARCH_USE_ONLY
 
 
 @dataclass(frozen=True, slots=True)
