@@ -8,6 +8,7 @@ const problems = [];
 const text = (dataset, tag) => dataset[tag]?.Value?.[0] ?? '';
 const MODALITY = '00080060', SERIES = '0020000E', NUMBER = '00200011', DESCRIPTION = '0008103E', SOP_CLASS = '00080016';
 const PARAMETRIC_MAP = '1.2.840.10008.5.1.4.1.1.30';
+const LABEL_MAP = '1.2.840.10008.5.1.4.1.1.66.7'; // which dicom-microscopy-viewer does not know
 
 function report(problem) {
   problems.push(String(problem?.message ?? problem));
@@ -43,6 +44,7 @@ const opacity = () => Number(document.getElementById('opacity').value);
 const READERS = {
   OT(slide, instances) {
     const maps = instances.filter((instance) => text(instance, SOP_CLASS) === PARAMETRIC_MAP);
+    if (!maps.length) return [];
     const before = new Set(slide.getAllParameterMappings().map((mapping) => mapping.uid));
     slide.addParameterMappings(maps.map((metadata) => new kinds.ParametricMap({ metadata })));
     return slide
@@ -61,8 +63,10 @@ const READERS = {
       }));
   },
   SEG(slide, instances) {
+    const segmentations = instances.filter((instance) => text(instance, SOP_CLASS) !== LABEL_MAP);
+    if (!segmentations.length) return [];
     const before = new Set(slide.getAllSegments().map((segment) => segment.uid));
-    slide.addSegments(instances.map((metadata) => new kinds.Segmentation({ metadata })));
+    slide.addSegments(segmentations.map((metadata) => new kinds.Segmentation({ metadata })));
     return slide
       .getAllSegments()
       .filter((segment) => !before.has(segment.uid))
@@ -118,6 +122,9 @@ function list(title, modality, layers) {
     row.append(name);
     return row;
   });
+  if (!rows.length) {
+    rows.push(document.createTextNode('This viewer does not show it.'));
+  }
   section.append(heading, ...rows);
   document.getElementById('layers').append(section);
 }
@@ -129,7 +136,9 @@ async function main() {
     throw new Error('Add ?study=<StudyInstanceUID> to the address.');
   }
   const all = await client.searchForSeries({ studyInstanceUID: study });
-  const slides = all.filter((series) => text(series, MODALITY) === 'SM');
+  const slides = all
+    .filter((series) => text(series, MODALITY) === 'SM')
+    .sort((one, other) => Number(text(one, NUMBER)) - Number(text(other, NUMBER)));
   const chosen = slides.find((series) => text(series, SERIES) === wanted.get('series')) ?? slides[0];
   if (!chosen) {
     throw new Error('This study has no slide.');
