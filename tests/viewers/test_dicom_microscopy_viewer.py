@@ -195,6 +195,12 @@ def test_the_slide_is_where_the_viewer_says(screen: Screen, planted: PlantedResu
     assert_slide_lies_as_stated(screen, planted, bare)
 
 
+def test_the_colored_slide_is_a_second_slide(screen: Screen, planted: PlantedResult) -> None:
+    choice = screen.page.locator("#slides option")
+
+    assert choice.all_inner_texts() == ["Slide, series 1", "Predicted RANDOM as colors, Research Use Only"]
+
+
 def test_the_page_asks_nobody_but_this_machine_and_says_what_it_is_for(page: Screen, bare: Any) -> None:
     assert page.requested
     assert page.outside_requests == []
