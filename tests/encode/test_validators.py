@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 
@@ -22,6 +23,7 @@ from tests.programs import (
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.forms import Encoding, MapCompression, MapLayer, MapPixels, ResultForm
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing, SlidePlane
+from vst_dicom.domain.pixels import Thumbnail
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode.checks import check_result
 from vst_dicom.encode.forms import result_objects, write_objects
@@ -58,7 +60,8 @@ def run(*command: str) -> tuple[int, str]:
 
 
 def write(folder: Path, source: SourceSlide, result: SlideResult, encoding: Encoding) -> list[Path]:
-    objects = result_objects(source, result, frozenset(ResultForm), encoding)
+    picture = Thumbnail(np.full((505, 721, 3), 200, np.uint8), (1.0, 1.0), source.plane.spacing)
+    objects = result_objects(source, result, frozenset(ResultForm), encoding, picture)
     write_objects(objects, folder)
     check_result(source, result, objects, folder)
     return [folder / written.file_name for written in objects]

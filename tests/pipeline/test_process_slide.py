@@ -37,6 +37,7 @@ EVERYTHING = {
     "parametric-map.dcm",
     "report.dcm",
     "segmentation.dcm",
+    "gene-segmentation.dcm",
     "summary.json",
     "tiles.geojson",
 }
@@ -198,7 +199,7 @@ def test_validators_find_no_error_in_any_object_nor_between_them_and_the_slide(
 ) -> None:
     objects = sorted(plain_outcome.folder.glob("*.dcm"))
 
-    assert len(objects) == 4
+    assert len(objects) == 5
     assert {path.name: errors for path in objects if (errors := dciodvfy_errors(path))} == {}
     assert dcentvfy_errors([*sorted(plain_slide.iterdir()), *objects]) == []
 
