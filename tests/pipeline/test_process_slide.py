@@ -38,7 +38,6 @@ EVERYTHING = {
     "parametric-map.dcm",
     "report.dcm",
     "segmentation.dcm",
-    "gene-segmentation.dcm",
     "summary.json",
     "tiles.geojson",
 }
