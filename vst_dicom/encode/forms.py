@@ -45,4 +45,4 @@ def result_objects(
 def write_objects(objects: list[ResultObject], folder: Path) -> None:
     """Make and write one object after the other, so that only one is in memory."""
     for written in objects:
-        write_dicom(written.encode(), folder / written.file_name)
+        write_dicom(written.encode(), folder / written.file_name, written.transfer_syntax_uid)

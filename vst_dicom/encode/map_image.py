@@ -6,6 +6,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
+from vst_dicom.dicom.encoded import encode_item, encode_numbers, encode_sequence, encode_text
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.geometry import PixelSpacing, SlidePlane
 from vst_dicom.domain.result import SlideResult
@@ -49,7 +50,7 @@ def place_map(dataset: Dataset, source: SourceSlide, result: SlideResult, frame_
     dataset.Rows, dataset.Columns = grid.size.n_rows, frame_columns
     dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns = grid.size.n_rows, grid.size.n_columns
     dataset.TotalPixelMatrixFocalPlanes = 1
-    dataset.ImageOrientationSlide = [_decimal(value) for value in plane.orientation]
+    dataset.ImageOrientationSlide = [to_decimal(value) for value in plane.orientation]
     origin = Dataset()
     _set_offsets(origin, plane)
     dataset.TotalPixelMatrixOriginSequence = [origin]
@@ -93,10 +94,10 @@ def set_dimensions(
 def shared_groups(source: SourceSlide, plane: SlidePlane) -> Dataset:
     """Begin the Shared Functional Groups with Pixel Measures (PS3.3 C.7.6.16.2.1)."""
     measures = Dataset()
-    measures.PixelSpacing = [_decimal(plane.spacing.row_mm), _decimal(plane.spacing.column_mm)]
+    measures.PixelSpacing = [to_decimal(plane.spacing.row_mm), to_decimal(plane.spacing.column_mm)]
     thickness = _slice_thickness(source.header)
     if thickness is not None:
-        measures.SliceThickness = _decimal(thickness)
+        measures.SliceThickness = to_decimal(thickness)
     shared = Dataset()
     shared.PixelMeasuresSequence = [measures]
     return shared
@@ -120,6 +121,19 @@ def frame_groups(plane: SlidePlane, channel: int) -> Dataset:
     groups.FrameContentSequence = [content]
     groups.PlanePositionSlideSequence = [position]
     return groups
+
+
+def encode_position(plane: SlidePlane) -> bytes:
+    """Encode the place of a frame that shows the whole map, once for all frames; see `frame_groups`."""
+    x_mm, y_mm, z_mm = (str(to_decimal(value)) for value in plane.origin_mm)
+    position = encode_item(
+        encode_numbers("RowPositionInTotalImagePixelMatrix", 1),
+        encode_numbers("ColumnPositionInTotalImagePixelMatrix", 1),
+        encode_text("XOffsetInSlideCoordinateSystem", x_mm),
+        encode_text("YOffsetInSlideCoordinateSystem", y_mm),
+        encode_text("ZOffsetInSlideCoordinateSystem", z_mm),
+    )
+    return encode_sequence("PlanePositionSlideSequence", position)
 
 
 def check_place(dataset: Dataset, source: SourceSlide, result: SlideResult) -> None:
@@ -151,9 +165,9 @@ def check_place(dataset: Dataset, source: SourceSlide, result: SlideResult) -> N
 
 
 def _set_offsets(item: Dataset, plane: SlidePlane) -> None:
-    item.XOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[0])
-    item.YOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[1])
-    item.ZOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[2])
+    item.XOffsetInSlideCoordinateSystem = to_decimal(plane.origin_mm[0])
+    item.YOffsetInSlideCoordinateSystem = to_decimal(plane.origin_mm[1])
+    item.ZOffsetInSlideCoordinateSystem = to_decimal(plane.origin_mm[2])
 
 
 def _slice_thickness(header: Dataset) -> float | None:
@@ -167,6 +181,6 @@ def _slice_thickness(header: Dataset) -> float | None:
     return float(depth_um) / 1000 if depth_um else None
 
 
-def _decimal(value: float) -> DSfloat:
-    """Write a number as a decimal string of at most 16 characters (PS3.5 6.2)."""
+def to_decimal(value: float) -> DSfloat:
+    """Make a number a decimal string of at most 16 characters (PS3.5 6.2)."""
     return DSfloat(float(value), auto_format=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.errors import EncodingError
@@ -25,11 +26,14 @@ class ResultObject:
         Compares what was read back with the result.
 
         Raises `EncodingError` where they differ.
+    transfer_syntax_uid
+        In which the object is written.
     """
 
     kind: ResultKind
     encode: Callable[[], Dataset]
     check: Callable[[Dataset], None]
+    transfer_syntax_uid: str = ExplicitVRLittleEndian
 
     @property
     def file_name(self) -> str:
