@@ -4,7 +4,7 @@ Environment variables go before the file: ``VST_DICOM_DICOM__PORT=104`` sets ``p
 """
 
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from vst_dicom.domain.errors import UsageError
+from vst_dicom.domain.forms import Encoding, MapCompression, MapLayer, MapPixels, ResultForm
 
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[!-\[\]-~ ]+$")
@@ -21,6 +22,9 @@ AeTitle = Annotated[
 Port = Annotated[int, Field(ge=0, le=65535)]
 Network = IPv4Network | IPv6Network
 Seconds = Annotated[float, Field(gt=0)]
+WebAddress = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?$")]
+"""Scheme, host and port as a browser names them (RFC 6454 6.2)."""
 
 
 class _Section(BaseModel):
@@ -132,6 +136,54 @@ class PredictSettings(_Section):
     """How often a slide is tried before it waits for a person."""
 
 
+class EncodeSettings(_Section):
+    """Which forms results take, and how they are written."""
+
+    forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = tuple(ResultForm)
+    """DICOM objects (pm, seg, ann, sr) and files that stay here (png, geojson, h5ad)."""
+    map_layers: tuple[MapLayer, ...] = (MapLayer.HALF_WIDTH, MapLayer.SIGNATURES, MapLayer.DISTANCE)
+    """What Parametric Maps show besides genes, each as a series: half-width, gi-star, signatures, distance."""
+    map_series_per_gene: bool = False
+    """Whether each gene gets a series of its own, for viewers that know no channels."""
+    map_pixels: MapPixels = MapPixels.UINT16
+    """uint16 is what viewers and archives show; float32 needs both to be able to read it."""
+    map_compression: MapCompression = MapCompression.NONE
+    """none or jpeg-ls (without loss, uint16 only)."""
+    largest_object_bytes: Annotated[int, Field(ge=1 << 20, le=4 << 30)] = 1 << 30
+    """Parametric Maps that would be larger are split into several series."""
+    colored_genes: tuple[str, ...] = ()
+    """Genes whose tiles are drawn as annotations and fractional segments; the few with the best evidence if empty."""
+    fractional_segments: bool = True
+    """Whether these genes are also written as a fractional Segmentation, which viewers draw on clear glass."""
+    label_map: bool = False
+    """Whether tissue classes are also written as a label map Segmentation, which no viewer shows yet."""
+    color_overlay_gene: str = ""
+    """Gene to paint over the slide as a series of its own, for OHIF; breaks the slide's page in Slim; none if empty."""
+    geojson_genes: tuple[str, ...] = ()
+    """Genes whose values the tiles of GeoJSON carry; all that are shown if empty."""
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        _ = self.encoding  # refuses what does not go together
+        return self
+
+    @property
+    def encoding(self) -> Encoding:
+        """What the encoders are told."""
+        return Encoding(
+            map_layers=frozenset(self.map_layers),
+            map_series_per_gene=self.map_series_per_gene,
+            map_pixels=self.map_pixels,
+            map_compression=self.map_compression,
+            largest_object_bytes=self.largest_object_bytes,
+            colored_genes=self.colored_genes or None,
+            fractional_segments=self.fractional_segments,
+            label_map=self.label_map,
+            color_overlay_gene=self.color_overlay_gene or None,
+            geojson_genes=self.geojson_genes or None,
+        )
+
+
 class Destination(_Section):
     """Where results go: a DICOM peer by C-STORE, or a DICOMweb server by STOW-RS."""
 
@@ -177,6 +229,32 @@ class DeliverySettings(_Section):
     """How long to wait for an answer to storage commitment before asking again."""
     reply_to_sender: bool = False
     """Also send results to the AE that sent the slide, where it is among the destinations' addresses."""
+
+
+class WebSettings(_Section):
+    """DICOMweb and REST by HTTP. There is no login yet, so that only this machine may ask."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at: 127.0.0.1, ::1 or localhost; others reach it through a proxy that asks who they are."""
+    port: Port = 8080
+    """TCP port; 0 for any that is free."""
+    public_url: WebAddress | None = None
+    """Address of that proxy, as viewers see it, such as https://slides.hospital.org/vst."""
+    cors_origins: tuple[Origin, ...] = ()
+    """Origins of viewers that other servers deliver, such as https://viewer.hospital.org."""
+
+    @model_validator(mode="after")
+    def _stays_on_this_machine(self) -> Self:
+        try:
+            is_loopback = self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            is_loopback = False
+        if not is_loopback:
+            raise ValueError(
+                "host must be 127.0.0.1, ::1 or localhost: there is no login yet, and anyone could read patient data; "
+                "put a proxy with TLS and login before it, and its address into public_url"
+            )
+        return self
 
 
 class ServeSettings(_Section):
@@ -225,8 +303,10 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     study: StudySettings = StudySettings()
     predict: PredictSettings = PredictSettings()
+    encode: EncodeSettings = EncodeSettings()
     delivery: DeliverySettings = DeliverySettings()
     destinations: dict[str, Destination] = {}
+    web: WebSettings = WebSettings()
     serve: ServeSettings = ServeSettings()
 
     @property

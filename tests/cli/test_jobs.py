@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 from typer.testing import CliRunner, Result
 
 from tests.jobs.ledgers import add_job, job_of
@@ -11,8 +11,10 @@ from vst_dicom.cli.jobs import app
 from vst_dicom.config import Settings
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.ledger.database import open_database
+from vst_dicom.ledger.deliveries import create_deliveries, list_deliveries
 from vst_dicom.ledger.jobs import move_job
-from vst_dicom.ledger.states import JobState
+from vst_dicom.ledger.states import DeliveryState, JobState
+from vst_dicom.ledger.tables import deliveries
 
 
 @pytest.fixture
@@ -120,3 +122,33 @@ def test_a_data_folder_without_a_ledger_is_said_and_gets_none(config: Path, tmp_
         run(config, "list")
 
     assert not list((tmp_path / "data").iterdir())
+
+
+def give_up(database: Engine, key: str, destination: str) -> int:
+    now = datetime.now(UTC)
+    with database.begin() as connection:
+        create_deliveries(connection, key, [destination], priority=1, now=now)
+        (row,) = (row for row in list_deliveries(connection, key) if row.destination == destination)
+        connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(state=DeliveryState.PARKED))
+    return row.id
+
+
+def states_of(database: Engine, key: str) -> dict[str, DeliveryState]:
+    with database.begin() as connection:
+        return {row.destination: row.state for row in list_deliveries(connection, key)}
+
+
+def test_a_delivery_that_was_given_up_is_tried_again_and_no_other(config: Path, database: Engine) -> None:
+    key = add_job(database, "a")
+    give_up(database, key, "pacs")
+    give_up(database, key, "archive")
+
+    said = run(config, "deliver", key[:8], "--to", "pacs").stdout
+
+    assert "to pacs: tried again" in said
+    assert states_of(database, key) == {"pacs": DeliveryState.WAITING, "archive": DeliveryState.PARKED}
+
+
+def test_where_no_delivery_was_given_up_that_is_said(config: Path, database: Engine) -> None:
+    assert "no delivery" in run(config, "deliver", add_job(database, "a")).stdout
+    assert "no delivery" in run(config, "deliver", "--all").stdout

@@ -15,7 +15,8 @@ from sqlalchemy import Engine, func, select, update
 from tests.jobs.ledgers import job_of
 from tests.pipeline.brightness import BrightnessPredictor
 from tests.runtime.slides import NOW, add_slide_job
-from vst_dicom.config import Settings
+from vst_dicom.config import EncodeSettings, Settings
+from vst_dicom.domain.forms import ResultForm
 from vst_dicom.jobs.attempt import JobRunner
 from vst_dicom.jobs.results import MANIFEST_FILE, ResultStore
 from vst_dicom.ledger.database import open_database
@@ -238,3 +239,26 @@ def test_progress_of_the_main_path_reaches_the_row(database: Engine, settings: S
     run(database, settings, key)
 
     assert job_of(database, key).stage == "export"
+
+
+def test_a_site_chooses_the_forms_of_its_results(database: Engine, settings: Settings) -> None:
+    chosen = settings.model_copy(update={"encode": EncodeSettings(forms=(ResultForm.SEGMENTATION, ResultForm.REPORT))})
+    key = add_slide_job(database, chosen, 1)
+
+    assert run(database, chosen, key) is JobState.DONE
+
+    assert {path.name for path in (chosen.results / key).glob("*.dcm")} == {"segmentation.dcm", "report.dcm"}
+
+
+def test_a_gene_that_settings_color_and_a_bundle_lacks_stops_nothing_and_is_named(
+    database: Engine, settings: Settings
+) -> None:
+    chosen = settings.model_copy(update={"encode": EncodeSettings(colored_genes=("NOSUCH", "G"))})
+    key = add_slide_job(database, chosen, 1)
+
+    assert run(database, chosen, key) is JobState.DONE
+
+    summary = json.loads((chosen.results / key / "summary.json").read_text())
+    assert any("NOSUCH" in warning for warning in summary["warnings"])
+    groups = pydicom.dcmread(chosen.results / key / "annotations.dcm").AnnotationGroupSequence
+    assert {group.AnnotationGroupLabel.split()[0] for group in groups if group.GraphicType == "RECTANGLE"} == {"G"}

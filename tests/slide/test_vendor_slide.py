@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests.slide.painted import paint, write_tiled_tiff
+from vst_dicom.dicom.frames import halve
 from vst_dicom.domain.errors import (
     DamagedInstanceError,
     MissingInputError,
@@ -19,7 +20,7 @@ from vst_dicom.domain.errors import (
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.slide.description import SlideDescription
 from vst_dicom.slide.vendor import open_vendor_slide
-from vst_dicom.slide.writing import halve, write_planned_pyramid
+from vst_dicom.slide.writing import write_planned_pyramid
 
 APERIO = "Aperio Image Library v1|AppMag = 40|MPP = 0.2500|ScanScope ID = SS1234|Date = 12/29/09|Time = 09:59:15"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -16,13 +16,13 @@ from pydicom.encaps import generate_frames
 
 from tests.slide.painted import PaintedSource, paint
 from tests.slide.written import DESCRIPTION, NOW, read_matrix, write, write_labeled
+from vst_dicom.dicom.frames import halve
 from vst_dicom.domain.errors import DamagedInstanceError, ResourceError, UsageError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing, SlidePlane
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.slide import encapsulation
 from vst_dicom.slide.description import SlideDescription
 from vst_dicom.slide.pyramid import LossyStep, PyramidPlan, upright_plane
-from vst_dicom.slide.writing import halve
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from vst_dicom.ledger.states import JOB_TRANSITIONS, JobState
 if TYPE_CHECKING:
     from vst_dicom.ledger.jobs import Job
 
-app = typer.Typer(no_args_is_help=True, help="List, show, retry and cancel jobs.")
+app = typer.Typer(no_args_is_help=True, help="List, show, retry and cancel jobs, and try deliveries again.")
 
 Keys = Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Keys, or how they start.")]
 
@@ -118,6 +118,44 @@ def retry(
         msg = f"--state must be one of {', '.join(_RETRYABLE)}"
         raise UsageError(msg)
     _move(config, keys, state, JobState.QUEUED, "queued again")
+
+
+@app.command()
+def deliver(
+    keys: Keys = None,
+    to: Annotated[str, typer.Option(metavar="NAME", help="Only to this destination.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Of all jobs that are done.")] = False,
+    config: Config = None,
+) -> None:
+    """Try deliveries again that were given up; what other destinations have is not sent again.
+
+    Example: vst-dicom jobs deliver 3f2a
+
+    Example: vst-dicom jobs deliver --all --to pacs
+    """
+    from vst_dicom.config import read_settings
+    from vst_dicom.ledger.deliveries import list_deliveries, retry_parked
+    from vst_dicom.ledger.jobs import find_job, list_jobs
+    from vst_dicom.ledger.states import DeliveryState
+
+    if not keys and not everything:
+        raise UsageError("say which jobs: give their keys, or --all; see: vst-dicom jobs list")
+    with open_ledger(read_settings(config)) as database, database.begin() as connection:
+        chosen = [find_job(connection, key) for key in keys or ()]
+        if everything:
+            chosen += list_jobs(connection, states=[JobState.DONE], limit=10_000)
+        parked = [
+            row
+            for job in chosen
+            for row in list_deliveries(connection, job.key)
+            if row.state is DeliveryState.PARKED and to in ("", row.destination)
+        ]
+        for row in parked:
+            retry_parked(connection, row.id, datetime.now(UTC))
+    for row in parked:
+        typer.echo(f"{row.job_key[:12]} to {row.destination}: tried again")
+    if not parked:
+        typer.echo("no delivery of these was given up")
 
 
 @app.command()

@@ -40,8 +40,12 @@ def predict(
         str, typer.Option(metavar="A,B", help="Only these genes; all that evidence supports if none.")
     ] = "",
     formats: Annotated[
-        str, typer.Option(metavar="A,B", help="Of pm,seg,ann,sr,png,geojson,h5ad; all if none. The summary always.")
+        str, typer.Option(metavar="A,B", help="Of pm,seg,ann,sr,png,geojson,h5ad; as set if none. The summary always.")
     ] = "",
+    config: Annotated[
+        Path | None,
+        typer.Option(envvar="VST_DICOM_CONFIG", metavar="FILE", help="Settings; [encode] says how forms are written."),
+    ] = None,
     device: Annotated[Device, typer.Option(help="auto takes the GPU where there is one.")] = Device.AUTO,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Tiles computed together.")] = 32,
     pixel_spacing_um: Annotated[
@@ -60,6 +64,8 @@ def predict(
     Example: vst-dicom predict slide-folder --out results
 
     Example: vst-dicom predict photo.jpg --pixel-spacing-um 0.688 --out results --genes ERBB2,GNAS
+
+    Example: VST_DICOM_ENCODE__MAP_PIXELS=float32 vst-dicom predict slide-folder --out results --formats pm
     """
     from vst_dicom.predict.bundle import DEFAULT_BUNDLE, load_bundle
     from vst_dicom.predict.predictor import Predictor
@@ -67,7 +73,7 @@ def predict(
     from vst_dicom.slide.opening import open_found_slide
 
     spacing = parse_optional_spacing(pixel_spacing_um)
-    choices = _choices(genes, formats, overwrite)
+    choices = _choices(genes, formats, config, overwrite)
     slides = find_slides(inputs)
     predictor = Predictor(load_bundle(bundle or DEFAULT_BUNDLE), device=device.value, batch_size=batch_size)
     first_failure: VstDicomError | None = None
@@ -105,7 +111,8 @@ def predict_slide(
     return process_slide(slide, predictor, folder, choices=choices, now=datetime.now(UTC), progress=progress)
 
 
-def _choices(genes: str, formats: str, overwrite: bool) -> "Choices":
+def _choices(genes: str, formats: str, config: Path | None, overwrite: bool) -> "Choices":
+    from vst_dicom.config import read_settings
     from vst_dicom.domain.forms import ResultForm
     from vst_dicom.pipeline.process_slide import Choices
 
@@ -115,8 +122,9 @@ def _choices(genes: str, formats: str, overwrite: bool) -> "Choices":
     if unknown:
         msg = f"--formats knows {', '.join(known)}, not {', '.join(unknown)}"
         raise UsageError(msg)
-    forms = frozenset(map(ResultForm, names)) if names else frozenset(ResultForm)
-    return Choices(tuple(split_list(genes)) or None, forms, overwrite=overwrite)
+    chosen = read_settings(config).encode
+    forms = frozenset(map(ResultForm, names or chosen.forms))
+    return Choices(tuple(split_list(genes)) or None, forms, chosen.encoding, overwrite=overwrite)
 
 
 def print_outcome(summary: Mapping[str, Any], folder: Path) -> None:

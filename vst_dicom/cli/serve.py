@@ -11,7 +11,7 @@ def serve(
         Path | None, typer.Option(envvar="VST_DICOM_CONFIG", metavar="FILE", help="Settings; see: vst-dicom config")
     ] = None,
     role: Annotated[
-        str, typer.Option(metavar="ROLE", help="Only this process: receiver, worker-cpu, worker-gpu or delivery.")
+        str, typer.Option(metavar="ROLE", help="Only this process: receiver, worker-cpu, worker-gpu, delivery or web.")
     ] = "",
     slot: Annotated[int, typer.Option(min=0, help="Number of this process, where several of one role run.")] = 0,
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from vst_dicom.domain.expression import Gene
-from vst_dicom.domain.signature import PanelSignature, Scoring
+from vst_dicom.domain.signature import Scoring
 from vst_dicom.domain.tissue import name_class
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 
@@ -68,10 +68,10 @@ PREDICTED_EXPRESSION: Final = Code("vst-0001", OWN_SCHEME, "Predicted mRNA expre
 INFERRED_FROM_MORPHOLOGY: Final = Code("vst-0002", OWN_SCHEME, "Inferred from H&E morphology")
 GENE_SYMBOL: Final = Code("vst-0003", OWN_SCHEME, "Gene symbol without HGNC identifier")
 PERCENTILE_95: Final = Code("vst-0004", OWN_SCHEME, "95th percentile")
-INTERVAL_HALF_WIDTH: Final = Code("vst-0005", OWN_SCHEME, "Half width of the interval of predicted expression")
-LOCAL_GI_STAR: Final = Code("vst-0006", OWN_SCHEME, "Gi* of predicted expression against similar tissue")
-SIGNATURE_SCORE: Final = Code("vst-0007", OWN_SCHEME, "Predicted score of a gene signature (image-derived)")
-GENE_SIGNATURE: Final = Code("vst-0008", OWN_SCHEME, "Gene signature")
+HALF_WIDTH: Final = Code("vst-0005", OWN_SCHEME, "Half width of the prediction interval")
+SIGNATURE: Final = Code("vst-0006", OWN_SCHEME, "Gene signature")
+SIGNATURE_SCORE: Final = Code("vst-0007", OWN_SCHEME, "Score of a gene signature (image-derived)")
+LOCAL_GI_STAR: Final = Code("vst-0008", OWN_SCHEME, "Gi* of predicted expression against similar tissue")
 TRAINING_DISTANCE: Final = Code("vst-0009", OWN_SCHEME, "Distance to the training tissue, 1 at its limit")
 HELD_OUT_CORRELATION: Final = Code("vst-0100", OWN_SCHEME, "Held-out correlation with measured expression")
 HELD_OUT_UNIT: Final = Code("vst-0101", OWN_SCHEME, "Unit held out")
@@ -84,6 +84,8 @@ DEPTH_ADJUSTED_CORRELATION: Final = Code("vst-0105", OWN_SCHEME, "Held-out corre
 EVIDENCE: Final = Code("vst-0110", OWN_SCHEME, "Evidence for prediction")
 EVIDENCE_SUPPORTED: Final = Code("vst-0111", OWN_SCHEME, "Supported by patients kept apart from training")
 EVIDENCE_EXPLORATORY: Final = Code("vst-0112", OWN_SCHEME, "Exploratory: too few patients to judge")
+READING: Final = Code("vst-0120", OWN_SCHEME, "How values may be read")
+ORDER_ONLY: Final = Code("vst-0121", OWN_SCHEME, "Only by their order: held-out differences were off in size")
 HIGH_EXPRESSION_REGION: Final = Code("vst-0200", OWN_SCHEME, "Region of high predicted expression")
 TILE_IN_RANGE: Final = Code("vst-0201", OWN_SCHEME, "Tile with predicted expression in a range")
 NUMBER_OF_TILES: Final = Code("vst-0203", OWN_SCHEME, "Number of tiles")
@@ -98,6 +100,13 @@ GENES_OVER_ALL_TISSUE: Final = Code("vst-0300", OWN_SCHEME, "Predicted expressio
 GENE_OVER_ALL_TISSUE: Final = Code("vst-0301", OWN_SCHEME, "Predicted expression of a gene over all tissue")
 PARAMETER: Final = Code("vst-0302", OWN_SCHEME, "Parameter")
 WARNING: Final = Code("vst-0303", OWN_SCHEME, "Warning")
+SIGNATURES_OVER_ALL_TISSUE: Final = Code("vst-0310", OWN_SCHEME, "Gene signatures over all tissue")
+SIGNATURE_OVER_ALL_TISSUE: Final = Code("vst-0311", OWN_SCHEME, "A gene signature over all tissue")
+USABLE_GENES: Final = Code("vst-0312", OWN_SCHEME, "Number of genes used")
+LISTED_GENES: Final = Code("vst-0313", OWN_SCHEME, "Number of genes of the published list")
+PUBLICATION: Final = Code("vst-0314", OWN_SCHEME, "Published in")
+TISSUE_OF_SLIDE: Final = Code("vst-0320", OWN_SCHEME, "Tissue of the slide")
+MASKED_TILES: Final = Code("vst-0321", OWN_SCHEME, "Number of tiles without a prediction to be trusted")
 INTENDED_USE: Final = Code("vst-0900", OWN_SCHEME, "Intended use")
 RESEARCH_USE: Final = Code("vst-0901", OWN_SCHEME, RESEARCH_USE_ONLY)
 
@@ -115,16 +124,38 @@ PER_TEN_THOUSAND: Final = Code("10*-4", "UCUM", Scoring.GEOMETRIC_MEAN.unit)
 SQUARE_MILLIMETER: Final = Code("mm2", "UCUM", "mm2")
 AREA: Final = Code("42798000", "SCT", "Area")
 MEAN: Final = Code("373098007", "SCT", "Mean")
+MEDIAN: Final = Code("373099004", "SCT", "Median")
 TISSUE: Final = Code("85756007", "SCT", "Tissue")
 SPATIAL_CONCEPT: Final = Code("309825002", "SCT", "Spatial and Relational Concept")
 LIGHT_MICROSCOPY: Final = Code("104157003", "SCT", "Light microscopy")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
 IMAGING_MEASUREMENT_REPORT: Final = Code("126000", "DCM", "Imaging Measurement Report")
 IMAGING_MEASUREMENTS: Final = Code("126010", "DCM", "Imaging Measurements")
-PROCEDURE_REPORTED: Final = Code("121058", "DCM", "Procedure Reported")
-COMMENT: Final = Code("121106", "DCM", "Comment")
+MEASUREMENT_GROUP: Final = Code("125007", "DCM", "Measurement Group")
+LANGUAGE: Final = Code("121049", "DCM", "Language of Content Item and Descendants")
+AMERICAN_ENGLISH: Final = Code("en-US", "RFC5646", "English (United States)")
+PROCEDURE_REPORTED: Final = Code("121058", "DCM", "Procedure reported")
+OBSERVER_TYPE: Final = Code("121005", "DCM", "Observer Type")
 DEVICE: Final = Code("121007", "DCM", "Device")
+OBSERVER_UID: Final = Code("121012", "DCM", "Device Observer UID")
+OBSERVER_NAME: Final = Code("121013", "DCM", "Device Observer Name")
+OBSERVER_MANUFACTURER: Final = Code("121014", "DCM", "Device Observer Manufacturer")
+OBSERVER_MODEL: Final = Code("121015", "DCM", "Device Observer Model Name")
+OBSERVER_SERIAL_NUMBER: Final = Code("121016", "DCM", "Device Observer Serial Number")
+SUBJECT_CLASS: Final = Code("121024", "DCM", "Subject Class")
 SPECIMEN: Final = Code("121027", "DCM", "Specimen")
+SPECIMEN_UID: Final = Code("121039", "DCM", "Specimen UID")
+SPECIMEN_IDENTIFIER: Final = Code("121041", "DCM", "Specimen Identifier")
+CONTAINER_IDENTIFIER: Final = Code("111700", "DCM", "Specimen Container Identifier")
+TRACKING_IDENTIFIER: Final = Code("112039", "DCM", "Tracking Identifier")
+TRACKING_UID: Final = Code("112040", "DCM", "Tracking Unique Identifier")
+FINDING: Final = Code("121071", "DCM", "Finding")
+IMAGE_REGION: Final = Code("111030", "DCM", "Image Region")
+SOURCE_OF_MEASUREMENT: Final = Code("121112", "DCM", "Source of Measurement")
+ALGORITHM_NAME: Final = Code("111001", "DCM", "Algorithm Name")
+ALGORITHM_VERSION: Final = Code("111003", "DCM", "Algorithm Version")
+ALGORITHM_PARAMETERS: Final = Code("111002", "DCM", "Algorithm Parameters")
+COMMENT: Final = Code("121106", "DCM", "Comment")
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
 SEGMENTATION: Final = Code("113076", "DCM", "Segmentation")
 SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
@@ -141,6 +172,11 @@ def tissue_class_code(tissue_class: int | None) -> Code:
 def gene_code(gene: Gene) -> Code:
     """Code a gene: by HGNC where its identifier is known, else by a private code that is its symbol."""
     return Code(gene.hgnc_id, "HGNC", gene.symbol) if gene.hgnc_id else Code(gene.symbol, OWN_SCHEME, gene.symbol)
+
+
+def signature_code(signature_id: str, name: str) -> Code:
+    """Code a gene signature by its short id."""
+    return Code(signature_id, OWN_SCHEME, name)
 
 
 def gene_concept(gene: Gene) -> Code:
@@ -170,11 +206,6 @@ def for_gene(concept: Code, gene: Gene, meaning: str) -> Code:
 def expression_of(gene: Gene) -> Code:
     """Name the predicted expression of one gene as a quantity."""
     return for_gene(PREDICTED_EXPRESSION, gene, f"Predicted {gene.symbol} mRNA expression")
-
-
-def signature_code(signature: PanelSignature) -> Code:
-    """Code a signature by its id, which no registry knows."""
-    return Code(signature.signature_id, OWN_SCHEME, signature.name)
 
 
 def score_unit(scoring: Scoring) -> Code:

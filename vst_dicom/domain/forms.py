@@ -1,6 +1,7 @@
 """In which forms a result is written, and how."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -98,3 +99,27 @@ class Encoding:
         if self.largest_object_bytes < 1:
             msg = f"objects of at most {self.largest_object_bytes} bytes cannot be written; allow more"
             raise ValueError(msg)
+
+    def limited_to(self, symbols: Iterable[str]) -> tuple["Encoding", tuple[str, ...]]:
+        """Leave out genes that a result does not have, and say which.
+
+        Settings hold for every bundle of a site, and one bundle does not show the genes of another.
+        """
+        known = set(symbols)
+        asked = (*(self.colored_genes or ()), *(self.geojson_genes or ()), *_one(self.color_overlay_gene))
+        encoding = replace(
+            self,
+            colored_genes=_known(self.colored_genes, known),
+            geojson_genes=_known(self.geojson_genes, known),
+            color_overlay_gene=self.color_overlay_gene if self.color_overlay_gene in known else None,
+        )
+        return encoding, tuple(dict.fromkeys(symbol for symbol in asked if symbol not in known))
+
+
+def _one(symbol: str | None) -> tuple[str, ...]:
+    return () if symbol is None else (symbol,)
+
+
+def _known(symbols: tuple[str, ...] | None, known: Set[str]) -> tuple[str, ...] | None:
+    """Keep what is known; None, the default choice, if that is nothing."""
+    return tuple(symbol for symbol in symbols or () if symbol in known) or None

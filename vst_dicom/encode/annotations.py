@@ -9,11 +9,11 @@ from pydicom.dataset import Dataset
 
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.forms import Encoding
 from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.encode import colors
+from vst_dicom.encode.colored_genes import choose_colored_genes
 from vst_dicom.encode.objects import ResultObject, require
 from vst_dicom.encode.outlines import corners_to_slide_mm, hotspots_by_gene, tile_corners_px
 from vst_dicom.encode.provenance import (
@@ -32,8 +32,6 @@ from vst_dicom.encode.provenance import (
 
 MAX_ITEMS: Final = 1000
 """A viewer draws larger groups as clusters until the user zooms in."""
-
-N_DEFAULT_GENES: Final = 3
 
 
 def annotation_objects(source: SourceSlide, result: SlideResult, encoding: Encoding) -> list[ResultObject]:
@@ -64,7 +62,7 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     result
         Its predictions.
     genes
-        Symbols of the genes to color tiles by; by default the `N_DEFAULT_GENES` with the best evidence.
+        Symbols of the genes to color tiles by; by default the few with the best evidence.
 
     Returns
     -------
@@ -87,7 +85,7 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     dataset.ReferencedImageSequence = [reference(instance) for instance in source.instances]
     dataset.ReferencedSeriesSequence = [referenced_series(source)]
     groups = []
-    for index in _choose(result, genes):
+    for index in choose_colored_genes(result, genes):
         groups += _tile_groups(source, result, index)
     for rank, (gene, hotspots) in enumerate(hotspots_by_gene(result)):
         groups.append(_hotspot_group(source, result, gene, hotspots, colors.HOTSPOTS[rank % len(colors.HOTSPOTS)]))
@@ -96,19 +94,6 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
         group.AnnotationGroupUID = result_uid(source, result, ANNOTATIONS.name, "group", str(number))
     dataset.AnnotationGroupSequence = groups
     return dataset
-
-
-def _choose(result: SlideResult, symbols: Sequence[str] | None) -> list[int]:
-    """Columns of the expression table to color tiles by."""
-    genes = result.expression.genes
-    if symbols is None:
-        return sorted(range(len(genes)), key=lambda index: -genes[index].held_out_r)[:N_DEFAULT_GENES]
-    columns = {panel_gene.gene.symbol: index for index, panel_gene in enumerate(genes)}
-    unknown = [symbol for symbol in symbols if symbol not in columns]
-    if unknown:
-        msg = f"no map is shown for {', '.join(unknown)}; choose from the genes of the result"
-        raise UsageError(msg)
-    return [columns[symbol] for symbol in dict.fromkeys(symbols)]
 
 
 def _tile_groups(source: SourceSlide, result: SlideResult, index: int) -> list[Dataset]:

@@ -62,9 +62,9 @@ def place_map(dataset: Dataset, source: SourceSlide, result: SlideResult, frame_
 
 
 def set_dimensions(
-    dataset: Dataset, source: SourceSlide, result: SlideResult, channel: tuple[int, int, str], kind: str
+    dataset: Dataset, source: SourceSlide, result: SlideResult, channel: tuple[int, int, str] | None, kind: str
 ) -> None:
-    """Add the Multi-frame Dimension module (PS3.3 C.7.6.17): channel, row, column.
+    """Add the Multi-frame Dimension module (PS3.3 C.7.6.17): channel if any, row, column.
 
     Parameters
     ----------
@@ -73,7 +73,8 @@ def set_dimensions(
     source, result
         What the organization's UID derives from.
     channel
-        Dimension Index Pointer (0020,9165), Functional Group Pointer (0020,9167) and label of the channel.
+        Dimension Index Pointer (0020,9165), Functional Group Pointer (0020,9167) and label of the channel; None where
+        the image has a single frame.
     kind
         Name of the object.
     """
@@ -82,7 +83,7 @@ def set_dimensions(
     organization.DimensionOrganizationUID = organization_uid
     dataset.DimensionOrganizationSequence = [organization]
     dataset.DimensionIndexSequence = []
-    for pointer, group, label in (channel, _ROW_POSITION, _COLUMN_POSITION):
+    for pointer, group, label in (*([channel] if channel else []), _ROW_POSITION, _COLUMN_POSITION):
         index = Dataset()
         index.DimensionOrganizationUID = organization_uid
         index.DimensionIndexPointer = pointer
@@ -103,7 +104,7 @@ def shared_groups(source: SourceSlide, plane: SlidePlane) -> Dataset:
     return shared
 
 
-def frame_groups(plane: SlidePlane, channel: int) -> Dataset:
+def frame_groups(plane: SlidePlane, channel: int | None) -> Dataset:
     """Begin a frame's functional groups with its index and place; every frame shows the whole map.
 
     Parameters
@@ -111,10 +112,10 @@ def frame_groups(plane: SlidePlane, channel: int) -> Dataset:
     plane
         Plane of the map.
     channel
-        Which channel, from 1.
+        Which channel, from 1; None where the image has a single frame.
     """
     content, position, groups = Dataset(), Dataset(), Dataset()
-    content.DimensionIndexValues = [channel, 1, 1]
+    content.DimensionIndexValues = [*([channel] if channel else []), 1, 1]
     position.RowPositionInTotalImagePixelMatrix = 1
     position.ColumnPositionInTotalImagePixelMatrix = 1
     _set_offsets(position, plane)

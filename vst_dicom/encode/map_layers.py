@@ -64,6 +64,8 @@ class Layer:
         Shape ``(n_tiles, n_channels)``, NaN where there is no value.
     note
         What a reader of the values must know beyond the channels' explanations; may be empty.
+    genes
+        Symbols of the genes whose expression the channels show, one by one; empty where they show something else.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Layer:
     channels: tuple[Channel, ...]
     values: NDArray[np.float32]
     note: str = ""
+    genes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +85,7 @@ class MapSeries:
     ----------
     kind
         Which object of the result.
-    channels, values, note
+    channels, values, note, genes
         As of the `Layer`, or some of its channels.
     """
 
@@ -90,6 +93,7 @@ class MapSeries:
     channels: tuple[Channel, ...]
     values: NDArray[np.float32]
     note: str = ""
+    genes: tuple[str, ...] = ()
 
 
 def expression_layer(result: SlideResult) -> Layer:
@@ -108,6 +112,7 @@ def expression_layer(result: SlideResult) -> Layer:
         "Predicted gene expression maps",
         channels,
         result.expression.values,
+        genes=tuple(panel_gene.gene.symbol for panel_gene in result.expression.genes),
     )
 
 
@@ -127,7 +132,7 @@ def _half_width_layer(result: SlideResult) -> Layer | None:
         title="{} interval half width",
         unit=codes.UNIT_OF_EXPRESSION,
         quantity=(
-            (codes.QUANTITY, codes.INTERVAL_HALF_WIDTH),
+            (codes.QUANTITY, codes.HALF_WIDTH),
             (codes.DERIVATION, codes.MEASUREMENT_UNCERTAINTY),
         ),
     )
@@ -171,7 +176,7 @@ def _signature_channel(signature: PanelSignature, label: str) -> Channel:
         codes.score_unit(signature.scoring),
         (
             (codes.QUANTITY, codes.SIGNATURE_SCORE),
-            (codes.GENE_SIGNATURE, codes.signature_code(signature)),
+            (codes.SIGNATURE, codes.signature_code(signature.signature_id, signature.name)),
             (codes.MEASUREMENT_METHOD, codes.INFERRED_FROM_MORPHOLOGY),
         ),
     )

@@ -9,7 +9,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.errors import EncodingError
 from vst_dicom.domain.result import SlideResult
-from vst_dicom.encode.provenance import ResultKind, result_uid
+from vst_dicom.encode.provenance import ResultKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,9 @@ class ResultObject:
         Compares what was read back with the result.
 
         Raises `EncodingError` where they differ.
+    genes
+        Symbols of the genes whose expression its frames show, frame by frame, or whose hotspots its segments show,
+        segment by segment, empty where one shows something else; so that the report can refer to them.
     transfer_syntax_uid
         In which the object is written.
     """
@@ -33,6 +36,7 @@ class ResultObject:
     kind: ResultKind
     encode: Callable[[], Dataset]
     check: Callable[[Dataset], None]
+    genes: tuple[str, ...] = ()
     transfer_syntax_uid: str = ExplicitVRLittleEndian
 
     @property
@@ -42,11 +46,11 @@ class ResultObject:
 
     def series_uid(self, source: SourceSlide, result: SlideResult) -> str:
         """Its Series Instance UID."""
-        return result_uid(source, result, self.kind.name, "series")
+        return self.kind.series_uid(source, result)
 
     def instance_uid(self, source: SourceSlide, result: SlideResult) -> str:
         """Its SOP Instance UID."""
-        return result_uid(source, result, self.kind.name, "instance")
+        return self.kind.instance_uid(source, result)
 
 
 def require(condition: bool, otherwise: str) -> None:

@@ -39,6 +39,7 @@ def parametric_map_objects(source: SourceSlide, result: SlideResult, encoding: E
             series.kind,
             partial(encode_parametric_map, source, result, series, encoding),
             partial(check_parametric_map, source=source, result=result, shown=series),
+            series.genes,
             transfer_syntax(encoding),
         )
         for layer in layers
@@ -52,7 +53,7 @@ def _split(layer: Layer, most: int) -> list[MapSeries]:
     )
     n_channels = len(layer.channels)
     if n_channels <= most:
-        return [MapSeries(kind, layer.channels, layer.values, layer.note)]
+        return [MapSeries(kind, layer.channels, layer.values, layer.note, layer.genes)]
     n_parts = -(-n_channels // most)
     series = []
     for part in range(1, n_parts + 1):
@@ -67,7 +68,7 @@ def _split(layer: Layer, most: int) -> list[MapSeries]:
             series_number=1000 * layer.series_number + part,
             series_description=description,
         )
-        series.append(MapSeries(kind_of_part, channels, layer.values[:, columns], layer.note))
+        series.append(MapSeries(kind_of_part, channels, layer.values[:, columns], layer.note, layer.genes[columns]))
     return series
 
 

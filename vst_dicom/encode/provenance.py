@@ -43,6 +43,10 @@ class ResultKind:
         (0020,0011); high, so that results stand after the images of a study.
     series_description
         (0008,103E).
+    series_name
+        Names its series in derived UIDs where several objects share one; empty where it stands alone.
+    instance_number
+        (0020,0013), its place in the series.
     """
 
     name: str
@@ -50,6 +54,16 @@ class ResultKind:
     modality: str
     series_number: int
     series_description: str
+    series_name: str = ""
+    instance_number: int = 1
+
+    def series_uid(self, source: SourceSlide, result: SlideResult) -> str:
+        """Series Instance UID (0020,000E) that the object gets."""
+        return result_uid(source, result, self.series_name or self.name, "series")
+
+    def instance_uid(self, source: SourceSlide, result: SlideResult) -> str:
+        """SOP Instance UID (0008,0018) that the object gets."""
+        return result_uid(source, result, self.name, "instance")
 
 
 PARAMETRIC_MAP: Final = ResultKind(
@@ -61,6 +75,16 @@ SEGMENTATION: Final = ResultKind(
     "SEG",
     9002,
     "Tissue and high predicted expression, Research Use Only",
+)
+GENE_SEGMENTATION: Final = ResultKind(
+    "gene-segmentation",
+    "1.2.840.10008.5.1.4.1.1.66.4",
+    "SEG",
+    9020,
+    "Predicted gene expression for display, Research Use Only",
+)
+LABEL_MAP: Final = ResultKind(
+    "label-map", "1.2.840.10008.5.1.4.1.1.66.7", "SEG", 9021, "Tissue classes as label map, Research Use Only"
 )
 ANNOTATIONS: Final = ResultKind(
     "annotations", "1.2.840.10008.5.1.4.1.1.91.1", "ANN", 9003, "Tiles by predicted expression, Research Use Only"
@@ -128,14 +152,14 @@ def start_object(source: SourceSlide, result: SlideResult, kind: ResultKind) -> 
         _copy_specimen(source.header, dataset)
 
     dataset.StudyInstanceUID = source.study_instance_uid
-    dataset.SeriesInstanceUID = result_uid(source, result, kind.name, "series")
+    dataset.SeriesInstanceUID = kind.series_uid(source, result)
     dataset.SeriesNumber = kind.series_number
     dataset.SeriesDescription = kind.series_description
     dataset.Modality = kind.modality
 
     dataset.SOPClassUID = kind.sop_class_uid
-    dataset.SOPInstanceUID = result_uid(source, result, kind.name, "instance")
-    dataset.InstanceNumber = 1
+    dataset.SOPInstanceUID = kind.instance_uid(source, result)
+    dataset.InstanceNumber = kind.instance_number
     made = _local_time(source.header, result.created)
     dataset.InstanceCreationDate = dataset.ContentDate = dataset.SeriesDate = made.strftime("%Y%m%d")
     dataset.InstanceCreationTime = dataset.ContentTime = dataset.SeriesTime = made.strftime("%H%M%S")

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Engine, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -12,6 +12,7 @@ from vst_dicom.domain.errors import ResourceError, UsageError
 from vst_dicom.ledger.tables import metadata
 
 _FROZEN_MS: Final = 30_000
+_READS: Final = "vst_dicom_reads"
 _MAKING_TABLES: Final = 7_862_001
 """Advisory lock of PostgreSQL: processes that start together make the tables one after another."""
 
@@ -43,7 +44,7 @@ def open_database(url: str) -> Engine:
         if address.get_backend_name() == "sqlite":
             engine = create_engine(address, pool_pre_ping=True)
             event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+            event.listen(engine, "begin", _begin_sqlite)
         else:
             options = f"-c idle_in_transaction_session_timeout={_FROZEN_MS}"
             engine = create_engine(address, pool_pre_ping=True, connect_args={"options": options})
@@ -65,9 +66,19 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def for_reading(engine: Engine) -> Engine:
+    """Give the same database for reading only: its transactions wait for no writer, and hold none up."""
+    return engine.execution_options(**{_READS: True, "postgresql_readonly": True})
+
+
 def utc(moment: datetime) -> datetime:
     """Give a time from the database its zone; SQLite forgets it."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

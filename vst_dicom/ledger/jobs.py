@@ -177,12 +177,6 @@ def list_enqueued(connection: Connection, limit: int, after: str = "") -> list[J
     return [_job(row) for row in connection.execute(select(jobs).where(*told).order_by(jobs.c.key).limit(limit))]
 
 
-def count_waiting(connection: Connection) -> int:
-    """Count the jobs that are queued or running."""
-    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(_OPEN_STATES))
-    return connection.execute(query).scalar_one()
-
-
 def mark_enqueued(connection: Connection, key: str, round_: int) -> None:
     """Note that the engine knows of this round of a job; a later round is left alone."""
     connection.execute(update(jobs).where(jobs.c.key == key, jobs.c.round == round_).values(enqueued=True))

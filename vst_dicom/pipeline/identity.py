@@ -33,11 +33,14 @@ def _unusual(encoding: Encoding) -> dict[str, str]:
     """State what differs from the usual way of writing; another way makes other objects, which need other names."""
     usual = Encoding()
     chosen = {field.name: getattr(encoding, field.name) for field in fields(encoding)}
-    return {
-        name: ",".join(sorted(value)) if isinstance(value, frozenset | tuple) else str(value)
-        for name, value in chosen.items()
-        if value != getattr(usual, name)
-    }
+    return {name: _as_text(value) for name, value in chosen.items() if value != getattr(usual, name)}
+
+
+def _as_text(value: object) -> str:
+    """Write a setting; the order of a set means nothing, that of a list does."""
+    if isinstance(value, frozenset):
+        value = sorted(value)
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def result_key(source: SourceSlide, bundle: BundleIdentity, parameters: dict[str, str], job_key: str = "") -> str:

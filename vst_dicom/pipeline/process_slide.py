@@ -176,7 +176,9 @@ def process_slide(
             shifted = predict_shifted(slide, predictor, grid, expression, search.hotspots, tiles_done)
             search = keep_stable(search, shifted, grid, usable, base.spacing, trusted.tissue_class)
 
-    parameters = result_parameters(slide, grid, choices.genes, choices.encoding)
+    encoding, left_out = choices.encoding.limited_to(gene.gene.symbol for gene in expression.genes)
+    warnings += _encoding_warnings(left_out)
+    parameters = result_parameters(slide, grid, choices.genes, encoding)
     result = SlideResult(
         key=result_key(slide.source, predictor.bundle.identity, parameters, choices.job_key),
         created=now,
@@ -196,9 +198,7 @@ def process_slide(
         masked_cells=trusted.masked_cells,
     )
 
-    summary = write_results(
-        out, slide, predictor, result, choices.forms, choices.encoding, stages, overwrite=choices.overwrite
-    )
+    summary = write_results(out, slide, predictor, result, choices.forms, encoding, stages, overwrite=choices.overwrite)
     return Outcome(out, result, summary)
 
 
@@ -243,6 +243,12 @@ def _evidence_warnings(expression: ExpressionTable) -> list[str]:
         return ["no gene of this bundle is supported by held-out evidence; only the tissue is written"]
     if all(gene.status is GeneStatus.EXPLORATORY for gene in expression.genes):
         return ["every map is exploratory: too few patients were kept apart from training to support any gene"]
+    return []
+
+
+def _encoding_warnings(left_out: tuple[str, ...]) -> list[str]:
+    if left_out:
+        return [f"settings ask to draw {', '.join(left_out)}, of which this result has no map"]
     return []
 
 

@@ -67,7 +67,14 @@ class SlideProcessor:
             shadow = read_shadow(connection, job.key)
         attempt.report("open", 0, 1)
         predictor = self._predictor(job.bundle)
-        choices = Choices(genes=job.genes, job_key=job.key, predecessor_key=job.predecessor_key or "")
+        chosen = self._settings.encode
+        choices = Choices(
+            genes=job.genes,
+            forms=frozenset(chosen.forms),
+            encoding=chosen.encoding,
+            job_key=job.key,
+            predecessor_key=job.predecessor_key or "",
+        )
         if shadow is not None:
             choices = Choices(forms=SHADOW_FORMS, job_key=job.key, shadow_of=shadow.of_key)
         now = job.started_at or job.created_at

@@ -29,6 +29,7 @@ ROLES: Final[Mapping[str, str]] = {
     "worker-cpu": "vst_dicom.runtime.housekeeping:run_housekeeping",
     "worker-gpu": "vst_dicom.runtime.processing:run_processing",
     "delivery": "vst_dicom.runtime.delivery:run_delivery",
+    "web": "vst_dicom.service.serving:run_web",
 }
 """Where each role lies; imported in its own process only, so that the receiver never loads torch."""
 

@@ -9,12 +9,12 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from vst_dicom.dicom.frames import JPEG_METHOD
 from vst_dicom.domain.errors import DamagedInstanceError, NotDicomError, UnsupportedInstanceError
 from vst_dicom.domain.geometry import MatrixSize
 from vst_dicom.domain.pixels import GLASS, RgbImage
 from vst_dicom.slide import tiff
 from vst_dicom.slide.facts import FileFacts
-from vst_dicom.slide.iod import JPEG_METHOD
 from vst_dicom.slide.pyramid import LossyStep
 
 MAX_PIXELS: Final = 400_000_000

@@ -10,13 +10,10 @@ from pydicom.sequence import Sequence
 from pydicom.uid import VLWholeSlideMicroscopyImageStorage
 from pydicom.valuerep import format_number_as_ds
 
+from vst_dicom.dicom.color import as_input_profile, srgb_profile
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing, SlidePlane
-from vst_dicom.slide.color import as_input_profile, srgb_profile
 from vst_dicom.slide.pyramid import LossyStep, PyramidPlan, upright_plane
 from vst_dicom.slide.specimen import add_specimen, code_item
-
-JPEG_METHOD: Final = "ISO_10918_1"
-"""JPEG Lossy Compression, Lossy Image Compression Method (0028,2114)."""
 
 OPTICAL_PATH: Final = "1"
 """Optical Path Identifier (0048,0106) of the only path."""

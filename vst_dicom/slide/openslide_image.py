@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import openslide
 
+from vst_dicom.dicom.frames import JPEG_METHOD
 from vst_dicom.domain.errors import DamagedInstanceError
 from vst_dicom.domain.geometry import MatrixSize
 from vst_dicom.domain.pixels import GLASS, RgbImage
 from vst_dicom.slide.facts import FileFacts
-from vst_dicom.slide.iod import JPEG_METHOD
 from vst_dicom.slide.pyramid import LossyStep
 from vst_dicom.slide.tiff import read_tiff_tags
 

@@ -7,16 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
-import simplejpeg
 
+from vst_dicom.dicom.frames import JPEG_METHOD, cut_frame_row, encode_jpeg, halve
 from vst_dicom.domain.geometry import MatrixSize, SlidePlane
 from vst_dicom.domain.pixels import GLASS, PixelSource, RgbImage
 from vst_dicom.files import whole_folder
 from vst_dicom.slide.description import SlideDescription
 from vst_dicom.slide.encapsulation import FrameSpool
-from vst_dicom.slide.iod import JPEG_METHOD, label_header, level_header
+from vst_dicom.slide.iod import label_header, level_header
 from vst_dicom.slide.pyramid import LossyStep, PyramidPlan, upright_plane
 
 _N_THREADS: Final = 2
@@ -152,43 +151,14 @@ class _Pyramid:
             self._push(level + 1, halve(strip))
 
     def _write_frames(self, level: int, strip: RgbImage) -> None:
-        side = self._plan.frame_px
-        corners = range(0, strip.shape[1], side)
+        def encode(frame: RgbImage) -> bytes:
+            return encode_jpeg(frame, self._plan.jpeg_quality)
 
-        def encode(x_px: int) -> bytes:
-            return encode_jpeg(_padded(strip[:, x_px : x_px + side], side), self._plan.jpeg_quality)
-
-        for frame in self._pool.map(encode, corners):
+        for frame in self._pool.map(encode, cut_frame_row(strip, self._plan.frame_px)):
             self._spools[level].append(frame)
-        self._n_done += len(corners)
+            self._n_done += 1
         if self._progress:
             self._progress(self._n_done, self._n_total)
-
-
-def halve(image: RgbImage) -> RgbImage:
-    """Average blocks of 2 x 2 pixels; at odd ends the last row and column count twice."""
-    n_rows, n_columns = image.shape[:2]
-    if n_rows % 2 or n_columns % 2:
-        image = np.pad(image, ((0, n_rows % 2), (0, n_columns % 2), (0, 0)), mode="edge")
-    size = (image.shape[1] // 2, image.shape[0] // 2)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def encode_jpeg(image: RgbImage, quality: int) -> bytes:
-    """Encode as JPEG baseline, chroma 4:2:2: what YBR_FULL_422 says (PS3.3 C.7.6.3.1.2)."""
-    return bytes(
-        simplejpeg.encode_jpeg(
-            np.ascontiguousarray(image), quality=quality, colorspace="RGB", colorsubsampling="422", fastdct=False
-        )
-    )
-
-
-def _padded(image: RgbImage, side: int) -> RgbImage:
-    """Fill a whole frame; beyond the matrix its last pixels are repeated, so that JPEG does not ring inside it."""
-    n_rows, n_columns = image.shape[:2]
-    if (n_rows, n_columns) == (side, side):
-        return image
-    return np.pad(image, ((0, side - n_rows), (0, side - n_columns), (0, 0)), mode="edge")
 
 
 def _read_strips(source: PixelSource, n_rows: int, pool: ThreadPoolExecutor) -> Iterator[RgbImage]:

@@ -1,0 +1,1 @@
+"""HTTP: DICOMweb and REST over what the ledger knows."""

@@ -1,0 +1,39 @@
+"""What requests may name, and where this server says that it is."""
+
+from typing import Annotated, Final
+
+from fastapi import Depends, Path, Query, Request
+
+from vst_dicom.service.archive import Archive
+
+DICOMWEB: Final = "/dicom-web"
+API: Final = "/api/v1"
+
+_UID: Final = r"^[0-9.]{1,64}$"
+
+StudyUid = Annotated[str, Path(pattern=_UID, description="Study Instance UID (0020,000D)")]
+SeriesUid = Annotated[str, Path(pattern=_UID, description="Series Instance UID (0020,000E)")]
+InstanceUid = Annotated[str, Path(pattern=_UID, description="SOP Instance UID (0008,0018)")]
+SeriesFilter = Annotated[str, Query(pattern=_UID, description="Series Instance UID (0020,000E) of a slide")]
+
+
+def archive_of(request: Request) -> Archive:
+    """Find what is served."""
+    archive: Archive = request.app.state.archive
+    return archive
+
+
+def base_url(request: Request) -> str:
+    """Address of this server as its clients see it, without a slash at the end."""
+    public_url: str | None = request.app.state.public_url
+    return (public_url or str(request.base_url)).rstrip("/")
+
+
+def accept_of(request: Request) -> str:
+    """Media types that the client accepts; the query parameter goes before the header field (PS3.18 8.3.3.1)."""
+    return request.query_params.get("accept") or ", ".join(request.headers.getlist("accept"))
+
+
+Served = Annotated[Archive, Depends(archive_of)]
+Base = Annotated[str, Depends(base_url)]
+Accept = Annotated[str, Depends(accept_of)]

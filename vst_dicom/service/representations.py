@@ -1,0 +1,45 @@
+"""Responses: JSON that nobody keeps, stored bytes that never change."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import Request, Response
+
+DICOM_JSON: Final = ("application/dicom+json", "application/json")
+
+IMMUTABLE: Final = "private, max-age=31536000, immutable"
+"""Of what never changes under its address; shared caches keep no patient data."""
+
+NO_STORE: Final = "no-store"
+
+
+def json_response(content: Any, media_type: str) -> Response:
+    """Respond with JSON that holds patient data."""
+    body = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Response(body, media_type=media_type, headers={"Cache-Control": NO_STORE, "Vary": "Accept"})
+
+
+def entity_tag(*parts: str) -> str:
+    """Derive an entity tag (RFC 9110 8.8.3) from what names content that never changes."""
+    return f'"{hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]}"'
+
+
+def immutable_headers(tag: str) -> dict[str, str]:
+    """Header fields of stored bytes."""
+    return {"ETag": tag, "Cache-Control": IMMUTABLE, "Vary": "Accept"}
+
+
+def is_known(request: Request, tag: str) -> bool:
+    """Whether the client has it already (RFC 9110 13.1.2)."""
+    sent: Iterable[str] = (
+        part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")
+    )
+    return any(part in (tag, "*") for part in sent)
+
+
+def not_modified(tag: str) -> Response:
+    """Tell the client that what it has still holds."""
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=immutable_headers(tag))

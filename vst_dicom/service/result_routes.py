@@ -1,0 +1,137 @@
+"""Routes of results: what was made of slides, and its files."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse
+from pydantic import BaseModel
+
+from vst_dicom.domain.errors import MissingInputError, ResourceError
+from vst_dicom.jobs.results import MANIFEST_FILE
+from vst_dicom.ledger.catalog import CatalogResult, list_results
+from vst_dicom.service.addresses import API, Base, SeriesFilter, Served
+from vst_dicom.service.archive import Archive
+from vst_dicom.service.representations import NO_STORE, immutable_headers, is_known, not_modified
+
+router: Final = APIRouter(prefix=f"{API}/results", tags=["Results"])
+
+Key = Annotated[str, InPath(pattern=r"^[0-9a-f]{64}$", description="Key of the result")]
+FileName = Annotated[str, InPath(min_length=1, max_length=255, description="Name of one of its files")]
+
+_MEDIA_TYPES: Final = {
+    ".csv": "text/csv",
+    ".dcm": "application/dicom",
+    ".geojson": "application/geo+json",
+    ".h5ad": "application/x-hdf5",
+    ".json": "application/json",
+    ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
+    ".zip": "application/zip",
+}
+_OTHER: Final = "application/octet-stream"
+
+
+class ResultFile(BaseModel):
+    """One file of a result."""
+
+    name: str
+    media_type: str
+    n_bytes: int
+    url: str
+
+
+class Result(BaseModel):
+    """What was predicted for a slide. For research use only; not for use in diagnostic procedures."""
+
+    key: str
+    created: datetime
+    bundle: str
+    study_instance_uid: str
+    series_instance_uid: str
+    files: list[ResultFile]
+
+
+class Results(BaseModel):
+    """Results, the newest first."""
+
+    results: list[Result]
+
+
+@router.get("")
+def list_all(
+    archive: Served,
+    base: Base,
+    response: Response,
+    series_instance_uid: SeriesFilter | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
+) -> Results:
+    """List published results, of one slide or of all, the newest first."""
+    with archive.connect() as connection:
+        found = list_results(connection, series_instance_uid=series_instance_uid or "", limit=limit, offset=offset)
+    response.headers["Cache-Control"] = NO_STORE
+    return Results(results=[_describe(archive, one, base) for one in found])
+
+
+@router.get("/{key}")
+def read_one(key: Key, archive: Served, base: Base, response: Response) -> Result:
+    """Describe one published result."""
+    response.headers["Cache-Control"] = NO_STORE
+    return _describe(archive, _find(archive, key), base)
+
+
+@router.get("/{key}/files/{name}", response_class=FileResponse)
+def read_file(request: Request, key: Key, name: FileName, archive: Served) -> Response:
+    """Send a file of a result, or a range of its bytes."""
+    folder = archive.result_folder(_find(archive, key).key)
+    hashes = _read_manifest(folder)
+    known = next((known for known in hashes if known == name), None)
+    if known is None:
+        raise MissingInputError("the result has no such file")
+    tag = f'"{hashes[known]}"'
+    if is_known(request, tag):
+        return not_modified(tag)
+    return FileResponse(folder / known, media_type=_media_type(known), headers=immutable_headers(tag))
+
+
+def _find(archive: Archive, key: str) -> CatalogResult:
+    with archive.connect() as connection:
+        found = list_results(connection, key=key, limit=1)
+    if not found:
+        raise MissingInputError("there is no such result")
+    return found[0]
+
+
+def _describe(archive: Archive, result: CatalogResult, base: str) -> Result:
+    folder = archive.result_folder(result.key)
+    files = []
+    for name in _read_manifest(folder):
+        url = f"{base}{API}/results/{result.key}/files/{quote(name)}"
+        n_bytes = (folder / name).stat().st_size
+        files.append(ResultFile(name=name, media_type=_media_type(name), n_bytes=n_bytes, url=url))
+    return Result(
+        key=result.key,
+        created=result.created_at,
+        bundle=result.bundle,
+        study_instance_uid=result.study_instance_uid,
+        series_instance_uid=result.series_instance_uid,
+        files=files,
+    )
+
+
+def _read_manifest(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a result, by name."""
+    try:
+        hashes: dict[str, str] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ResourceError("the folder of a result cannot be read; ask again later") from error
+    return hashes
+
+
+def _media_type(name: str) -> str:
+    return _MEDIA_TYPES.get(Path(name).suffix, _OTHER)

@@ -1,0 +1,72 @@
+"""The role ``web``: DICOMweb and REST by HTTP."""
+
+import socket
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Final
+
+import structlog
+import uvicorn
+
+from vst_dicom.config import Settings
+from vst_dicom.domain.errors import UsageError
+from vst_dicom.ledger.database import open_database
+from vst_dicom.service.app import make_app
+
+_log = structlog.get_logger(__name__)
+
+_DRAIN_S: Final = 10
+"""How long responses may go on after a request to stop."""
+
+_KEEP_ALIVE_S: Final = 60
+_BACKLOG: Final = 512
+
+
+def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] | None = None) -> None:
+    """Answer until the event is set.
+
+    Parameters
+    ----------
+    settings, stop
+        As for every role.
+    on_ready
+        Called with the port once clients can connect.
+
+    Raises
+    ------
+    UsageError
+        If the port is taken.
+    """
+    database = open_database(settings.database)
+    try:
+        with _listen(settings.web.host, settings.web.port) as listener:
+            port = int(listener.getsockname()[1])
+            config = uvicorn.Config(
+                make_app(settings, database),
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=_DRAIN_S,
+            )
+            server = uvicorn.Server(config)
+            thread = Thread(target=server.run, args=([listener],), name="web")
+            thread.start()
+            _log.info("web listens", host=settings.web.host, port=port)
+            if on_ready is not None:
+                on_ready(port)
+            stop.wait()
+            server.should_exit = True
+            thread.join()
+    finally:
+        database.dispose()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
+        )
+    except OSError as error:
+        msg = f"web port {host}:{port} cannot be opened ({error.strerror}); set another web.port, or end what uses it"
+        raise UsageError(msg) from error
