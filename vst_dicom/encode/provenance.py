@@ -224,8 +224,8 @@ def derivation(source: SourceSlide, how: codes.Code) -> Dataset:
 
 
 def leave_laterality_unknown(dataset: Dataset) -> None:
-    """Add an empty Laterality (0020,0060), which is asked of series that do not say that they show a specimen."""
-    if "ContainerIdentifier" not in dataset:
+    """Add an empty Laterality (0020,0060), which is asked of series that do not describe the specimen they show."""
+    if not dataset.get("SpecimenDescriptionSequence"):
         dataset.Laterality = None
 
 

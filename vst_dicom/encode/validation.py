@@ -24,8 +24,6 @@ _TIMEOUT_S: Final = 120
 
 _N_PROCESSES: Final = 2
 
-_OF_THE_SLIDE: Final = frozenset((*PATIENT, *STUDY, *SPECIMEN))
-
 _YOUNG: Final = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation"}
 """SOP Classes that the dictionary does not have yet."""
 
@@ -40,7 +38,7 @@ class AcceptedFinding:
     Parameters
     ----------
     program
-        Which validator: ``dciodvfy``, ``dcentvfy`` or ``DicomSRValidator``.
+        Which validator: ``dciodvfy``, ``dcentvfy``, ``DicomSRValidator`` or ``dicom-validator``.
     message
         Regular expression that finds it in a line of the validator's output, without indices of items and values.
     objects
@@ -173,10 +171,12 @@ def without_values(line: str) -> str:
 
 
 def _is_accepted(line: str, written: ResultObject, header: Dataset) -> bool:
+    """Accept what the table has, what the slide itself says, and that it does not describe its specimen."""
     if any(known.covers("dciodvfy", written.kind.sop_class_uid, line) for known in accepted_findings()):
         return True
     path = re.findall(r"(\w+)\([0-9a-f]{4},[0-9a-f]{4}\)", line)
     if not path:
         return False
     of_scanner = path[0] == "ContributingEquipmentSequence" and path[-1] in EQUIPMENT
-    return of_scanner or (path[0] in _OF_THE_SLIDE and bool(header.get(path[0])))
+    repeated = path[0] in (*PATIENT, *STUDY) and bool(header.get(path[0]))
+    return of_scanner or repeated or path[0] in SPECIMEN
