@@ -1,0 +1,195 @@
+"""Parametric Maps (PS3.3 A.75): one instance per series, one frame per channel, one pixel per tile."""
+
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
+
+from vst_dicom.dicom import codes
+from vst_dicom.dicom.encoded import (
+    add_encoded_sequence,
+    encode_code,
+    encode_content_item,
+    encode_item,
+    encode_numbers,
+    encode_sequence,
+    encode_text,
+)
+from vst_dicom.dicom.source import SourceSlide
+from vst_dicom.domain.forms import Encoding, MapCompression, MapPixels
+from vst_dicom.domain.result import SlideResult
+from vst_dicom.encode import map_image
+from vst_dicom.encode.map_layers import Channel, MapSeries
+from vst_dicom.encode.map_values import (
+    FIRST,
+    LAST,
+    LinearMapping,
+    ValueRange,
+    padding_below,
+    store_as_they_are,
+    store_whole_numbers,
+)
+from vst_dicom.encode.placement import to_decimal
+from vst_dicom.encode.provenance import (
+    copy_lossy_compression,
+    derivation,
+    describe_content,
+    leave_laterality_unknown,
+    plain,
+    start_object,
+)
+
+IMAGE_TYPE: Final = ["DERIVED", "PRIMARY", "VOLUME", "QUANTITY"]
+
+_MAPPING: Final = 0x00409096
+"""Real World Value Mapping Sequence."""
+
+_LABEL: Final = 0x00409210
+"""LUT Label, a short string."""
+
+_MAX_SHORT_TEXT: Final = 1024
+"""Longest short text (PS3.5 6.2), such as Derivation Description (0008,2111)."""
+
+
+def encode_parametric_map(source: SourceSlide, result: SlideResult, shown: MapSeries, encoding: Encoding) -> Dataset:
+    """Encode maps.
+
+    Stored values are whole numbers, each channel with its own linear mapping, because viewers and archives fail on
+    floating point pixels, unless these are asked for. Frames cover the whole map, so the number of per-frame items is
+    the number of channels.
+
+    Parameters
+    ----------
+    source
+        The slide.
+    result
+        Its predictions.
+    shown
+        What of them.
+    encoding
+        How pixels are stored.
+
+    Returns
+    -------
+    Dataset
+        A Parametric Map without file meta information.
+    """
+    dataset = start_object(source, result, shown.kind)
+    plane = map_image.place_map(dataset, source, result, frame_columns=result.grid.size.n_columns)
+    describe_content(dataset, "HEATMAP")  # what older viewers look for
+    dataset.ImageType = IMAGE_TYPE
+    dataset.ContentQualification = "RESEARCH"
+    dataset.PixelPresentation = "MONOCHROME"
+    dataset.PresentationLUTShape = "IDENTITY"
+    dataset.BurnedInAnnotation = "NO"
+    dataset.RecognizableVisualFeatures = "NO"
+    dataset.AcquisitionContextSequence = []
+    leave_laterality_unknown(dataset)
+    copy_lossy_compression(dataset, source)
+    map_image.set_dimensions(dataset, source, result, (_LABEL, _MAPPING, "Channel"), shown.kind.name)
+    dataset.NumberOfFrames = len(shown.channels)
+
+    span = ValueRange.of(shown.values)
+    if encoding.map_pixels is MapPixels.FLOAT32:
+        window = _add_floats(dataset, result, shown, span)
+        mappings = [_float_mapping(*limits) for limits in zip(span.least, span.greatest, strict=True)]
+    else:
+        mapping = LinearMapping.over(span)
+        window = _add_whole_numbers(dataset, result, shown, mapping, encoding.map_compression)
+        mappings = [_linear_mapping(*line) for line in zip(mapping.slope, mapping.intercept, strict=True)]
+
+    shared = map_image.shared_groups(source, plane)
+    dataset.SharedFunctionalGroupsSequence = [_complete_shared_groups(shared, source, window, shown.note)]
+    position = map_image.encode_position(plane)
+    frames = [
+        _encode_frame(number, channel, position, mapped)
+        for number, (channel, mapped) in enumerate(zip(shown.channels, mappings, strict=True), start=1)
+    ]
+    add_encoded_sequence(dataset, "PerFrameFunctionalGroupsSequence", *frames)
+    return dataset
+
+
+def transfer_syntax(encoding: Encoding) -> str:
+    """UID of the transfer syntax in which maps are written."""
+    return str(JPEGLSLossless if encoding.map_compression is MapCompression.JPEG_LS else ExplicitVRLittleEndian)
+
+
+def _add_whole_numbers(
+    dataset: Dataset, result: SlideResult, shown: MapSeries, mapping: LinearMapping, compression: MapCompression
+) -> tuple[float, float]:
+    """Add pixels of 16 bits; returns center and width of the window."""
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit = 15
+    stored = store_whole_numbers(shown.values, result.grid, mapping)
+    if compression is MapCompression.JPEG_LS:
+        import imagecodecs
+
+        dataset.add_new(0x7FE00010, "OB", encapsulate([bytes(imagecodecs.jpegls_encode(frame)) for frame in stored]))
+    else:
+        dataset.add_new(0x7FE00010, "OW", stored.tobytes())
+    return (FIRST + LAST) / 2, LAST - FIRST + 1
+
+
+def _add_floats(dataset: Dataset, result: SlideResult, shown: MapSeries, span: ValueRange) -> tuple[float, float]:
+    """Add floating point pixels, PS3.3 C.7.6.24; returns center and width of the window."""
+    del dataset.PixelRepresentation
+    dataset.BitsAllocated = 32
+    padding = padding_below(span)
+    dataset.FloatPixelPaddingValue = dataset.FloatPixelPaddingRangeLimit = padding
+    stored = store_as_they_are(shown.values, result.grid, padding)
+    dataset.add_new(0x7FE00008, "OF", stored.tobytes())
+    least, greatest = float(span.least.min()), float(span.greatest.max())
+    return (least + greatest) / 2, max(greatest - least, 1.0)
+
+
+def _complete_shared_groups(shared: Dataset, source: SourceSlide, window: tuple[float, float], note: str) -> Dataset:
+    voi, transform, frame_type = Dataset(), Dataset(), Dataset()
+    voi.WindowCenter, voi.WindowWidth = (to_decimal(value) for value in window)
+    transform.RescaleIntercept, transform.RescaleSlope, transform.RescaleType = 0, 1, "US"
+    frame_type.FrameType = IMAGE_TYPE
+    derived = derivation(source, codes.INFERRED_FROM_MORPHOLOGY)
+    if note:
+        derived.DerivationDescription = plain(note, _MAX_SHORT_TEXT)
+    shared.FrameVOILUTSequence = [voi]
+    shared.PixelValueTransformationSequence = [transform]
+    shared.ParametricMapFrameTypeSequence = [frame_type]
+    shared.DerivationImageSequence = [derived]
+    return shared
+
+
+def _linear_mapping(slope: float, intercept: float) -> list[bytes]:
+    return [
+        encode_numbers("RealWorldValueFirstValueMapped", FIRST),
+        encode_numbers("RealWorldValueLastValueMapped", LAST),
+        encode_numbers("RealWorldValueSlope", slope),
+        encode_numbers("RealWorldValueIntercept", intercept),
+    ]
+
+
+def _float_mapping(least: float, greatest: float) -> list[bytes]:
+    return [
+        encode_numbers("DoubleFloatRealWorldValueFirstValueMapped", least),
+        encode_numbers("DoubleFloatRealWorldValueLastValueMapped", greatest),
+        encode_numbers("RealWorldValueSlope", 1),
+        encode_numbers("RealWorldValueIntercept", 0),
+    ]
+
+
+def _encode_frame(number: int, channel: Channel, position: bytes, mapped: list[bytes]) -> bytes:
+    """Say which channel a frame shows, where, and what its stored values mean (PS3.3 C.7.6.16.2.11)."""
+    content = encode_item(encode_numbers("DimensionIndexValues", number, 1, 1))
+    mapping = encode_item(
+        encode_text("LUTLabel", channel.label),
+        encode_text("LUTExplanation", channel.explanation),
+        encode_sequence("MeasurementUnitsCodeSequence", encode_code(channel.unit)),
+        encode_sequence(
+            "QuantityDefinitionSequence", *(encode_content_item(name, value) for name, value in channel.definition)
+        ),
+        *mapped,
+    )
+    return encode_item(
+        encode_sequence("FrameContentSequence", content),
+        position,
+        encode_sequence("RealWorldValueMappingSequence", mapping),
+    )
