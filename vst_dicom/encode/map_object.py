@@ -1,12 +1,16 @@
 """Parametric Maps (PS3.3 A.75): one instance per series, one frame per channel, one pixel per tile."""
 
+from io import BytesIO
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 from vst_dicom.dicom import codes
+from vst_dicom.dicom.array_pixels import ArrayPixels
 from vst_dicom.dicom.encoded import (
     add_encoded_sequence,
     encode_code,
@@ -122,12 +126,17 @@ def _add_whole_numbers(
     dataset.HighBit = 15
     stored = store_whole_numbers(shown.values, result.grid, mapping)
     if compression is MapCompression.JPEG_LS:
-        import imagecodecs
-
-        dataset.add_new(0x7FE00010, "OB", encapsulate([bytes(imagecodecs.jpegls_encode(frame)) for frame in stored]))
+        dataset.add_new(0x7FE00010, "OB", _compress(stored))
     else:
-        dataset.add_new(0x7FE00010, "OW", stored.tobytes())
+        dataset.add_new(0x7FE00010, "OW", ArrayPixels(stored))
     return (FIRST + LAST) / 2, LAST - FIRST + 1
+
+
+def _compress(stored: NDArray[np.uint16]) -> BytesIO:
+    """Encode frames by JPEG-LS without loss, one fragment each, behind their Basic Offset Table (PS3.5 A.4)."""
+    import imagecodecs
+
+    return BytesIO(encapsulate([bytes(imagecodecs.jpegls_encode(frame)) for frame in stored]))
 
 
 def _add_floats(dataset: Dataset, result: SlideResult, shown: MapSeries, span: ValueRange) -> tuple[float, float]:
@@ -137,7 +146,7 @@ def _add_floats(dataset: Dataset, result: SlideResult, shown: MapSeries, span: V
     padding = padding_below(span)
     dataset.FloatPixelPaddingValue = dataset.FloatPixelPaddingRangeLimit = padding
     stored = store_as_they_are(shown.values, result.grid, padding)
-    dataset.add_new(0x7FE00008, "OF", stored.tobytes())
+    dataset.add_new(0x7FE00008, "OF", ArrayPixels(stored))
     least, greatest = float(span.least.min()), float(span.greatest.max())
     return (least + greatest) / 2, max(greatest - least, 1.0)
 
