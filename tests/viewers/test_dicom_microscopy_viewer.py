@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pydicom
 import pytest
+import requests
 from numpy.typing import NDArray
 
 from tests.viewers.peers import run_viewer
@@ -193,6 +195,25 @@ def test_a_hotspot_is_outlined_where_it_is(screen: Screen, planted: PlantedResul
 
 def test_the_slide_is_where_the_viewer_says(screen: Screen, planted: PlantedResult, bare: NDArray[np.int16]) -> None:
     assert_slide_lies_as_stated(screen, planted, bare)
+
+
+def test_metadata_lead_to_all_coordinates_of_annotations(dicomweb_url: str, planted: PlantedResult) -> None:
+    (file,) = [file for file in planted.objects if file.name == "annotations.dcm"]
+    stored = pydicom.dcmread(file)
+    series = f"{dicomweb_url}/studies/{stored.StudyInstanceUID}/series/{stored.SeriesInstanceUID}"
+
+    (metadata,) = requests.get(f"{series}/metadata", headers={"Accept": "application/dicom+json"}, timeout=10).json()
+
+    groups = metadata["006A0002"]["Value"]
+    assert len(groups) == len(stored.AnnotationGroupSequence)
+    for group, stored_group in zip(groups, stored.AnnotationGroupSequence, strict=True):
+        assert set(group["00660022"]) == {"vr", "BulkDataURI"}
+        bulk = requests.get(
+            group["00660022"]["BulkDataURI"],
+            headers={"Accept": 'multipart/related; type="application/octet-stream"'},
+            timeout=10,
+        )
+        assert stored_group.DoublePointCoordinatesData in bulk.content
 
 
 def test_the_colored_slide_is_a_second_slide(screen: Screen, planted: PlantedResult) -> None:
