@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_validator.validator.dicom_info import DicomInfo
 
 from tests.encode.conftest import MakeResult, MakeSource
+from tests.encode.standard_tables import findings_of, read_tables
 from tests.programs import (
     needs,
     needs_dcentvfy,
@@ -175,18 +177,78 @@ def test_dcmdump_reads_every_object(written):
             assert "E: " not in output
 
 
+@pytest.fixture(scope="module")
+def tables() -> DicomInfo:
+    return read_tables()
+
+
+@pytest.fixture(scope="module")
+def by_the_tables(written: dict[str, Written], tables: DicomInfo) -> dict[str, dict[str, set[str]]]:
+    """What pydicom's validator says, by way of writing and SOP Class UID."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for name, all_ in written.items():
+        found[name] = {}
+        for path in all_.objects:
+            dataset = pydicom.dcmread(path)
+            found[name].setdefault(str(dataset.SOPClassUID), set()).update(findings_of(dataset, tables))
+    return found
+
+
+@pytest.mark.parametrize("name", [*ENCODINGS, "poor result", "no hotspots"])
+def test_the_standards_tables_find_only_what_the_table_accepts(by_the_tables, name):
+    left = {
+        uid: lines
+        for uid, found in by_the_tables[name].items()
+        if (lines := unlisted("dicom-validator", uid, sorted(found)))
+    }
+
+    assert left == {}
+
+
+def test_the_table_accepts_nothing_that_the_standards_tables_do_not_find(by_the_tables):
+    found: dict[str, set[str]] = {}
+    for by_class in by_the_tables.values():
+        for uid, lines in by_class.items():
+            found.setdefault(uid, set()).update(lines)
+
+    assert never_found("dicom-validator", found) == []
+
+
+def test_the_standards_tables_would_find_what_is_missing_or_too_much(written, tables):
+    (path,) = [path for path in written["usual"].objects if path.name == "segmentation.dcm"]
+    dataset = pydicom.dcmread(path)
+    del dataset.SegmentSequence[0].SegmentLabel
+    dataset.EchoTime = 5
+
+    found = findings_of(dataset, tables)
+
+    assert any(line.startswith("SegmentSequence/SegmentLabel: TagMissing") for line in found)
+    assert any(line.startswith("EchoTime: TagUnexpected") for line in found)
+
+
+def pixelmed(validator: str, path: Path) -> str:
+    command = ["java", *JAVA_LIMITS, "-cp", "/usr/share/java/pixelmed.jar", f"com.pixelmed.validate.{validator}"]
+    return run(*command, str(path))[1]
+
+
 @needs("java", "pixelmed-apps")
-def test_pixelmed_finds_only_what_the_table_accepts_in_a_report_that_has_everything(written):
-    (report,) = [path for path in written["usual"].objects if path.name == "report.dcm"]
-    validator = ["-cp", "/usr/share/java/pixelmed.jar", "com.pixelmed.validate.DicomSRValidator"]
+@pytest.mark.parametrize(
+    ("validator", "file_name", "judged_as"),
+    [
+        ("DicomSRValidator", "report.dcm", "Found Root Template TID_1500"),
+        ("DicomInstanceValidator", "segmentation.dcm", "Found Segmentation IOD"),
+    ],
+)
+def test_pixelmed_finds_only_what_the_table_accepts(written, validator, file_name, judged_as):
+    (path,) = [path for path in written["usual"].objects if path.name == file_name]
 
-    _, output = run("java", *JAVA_LIMITS, *validator, str(report))
+    output = pixelmed(validator, path)
 
-    assert "Found Root Template TID_1500" in output
+    assert judged_as in output
     assert "IOD validation complete" in output
     found = set(findings(output))
-    assert unlisted("DicomSRValidator", class_of(report), sorted(found)) == []
-    assert never_found("DicomSRValidator", {class_of(report): found}) == []
+    assert unlisted(validator, class_of(path), sorted(found)) == []
+    assert never_found(validator, {class_of(path): found}) == []
 
 
 @needs_dciodvfy
