@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from tests.pipeline.brightness import BrightnessPredictor
 from tests.results import make_gene
 from vst_dicom.domain.expression import ExpressionTable
+from vst_dicom.domain.forms import Encoding, ResultForm
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.tiles import TileBatch, TileGrid
 from vst_dicom.pipeline.process_slide import Choices, Outcome, process_slide
-from vst_dicom.pipeline.writing import ResultForm
-from vst_dicom.predict.predictor import Prediction
+from vst_dicom.predict.predictor import Prediction, Predictor
 from vst_dicom.simulate.writing import SlideRecipe, write_simulated_slide
 from vst_dicom.slide.opening import open_slide
 
@@ -72,14 +72,24 @@ class PlantedResult:
     slide: tuple[Path, ...]
     outcome: Outcome
 
+    @property
+    def objects(self) -> list[Path]:
+        """DICOM files of the result."""
+        return sorted(self.outcome.folder.glob("*.dcm"))
+
 
 def plant(folder: Path) -> PlantedResult:
     """Simulate the slide and run the main path on it."""
-    slide = write_simulated_slide(RECIPE, folder / "slide", now=NOW)
+    return make_result(folder, RECIPE, PlantedPredictor(), "RANDOM")  # type: ignore[arg-type]
+
+
+def make_result(folder: Path, recipe: SlideRecipe, predictor: Predictor, overlay_gene: str) -> PlantedResult:
+    """Simulate any slide, and predict by any model; one gene is painted over the slide too."""
+    slide = write_simulated_slide(recipe, folder / "slide", now=NOW)
+    choices = Choices(forms=_FORMS, encoding=Encoding(color_overlay_gene=overlay_gene))
     with open_slide(list(slide.instances)) as opened:
-        choices = Choices(forms=_FORMS)
         outcome = process_slide(
-            opened, PlantedPredictor(), folder / "result", choices=choices, now=NOW, progress=lambda *_: None
+            opened, predictor, folder / "result", choices=choices, now=NOW, progress=lambda *_: None
         )
     return PlantedResult(slide.instances, outcome)
 

@@ -12,7 +12,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from vst_dicom.domain.expression import Gene
-from vst_dicom.domain.signature import Scoring
+from vst_dicom.domain.signature import PanelSignature, Scoring
 from vst_dicom.domain.tissue import name_class
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 
@@ -68,11 +68,11 @@ PREDICTED_EXPRESSION: Final = Code("vst-0001", OWN_SCHEME, "Predicted mRNA expre
 INFERRED_FROM_MORPHOLOGY: Final = Code("vst-0002", OWN_SCHEME, "Inferred from H&E morphology")
 GENE_SYMBOL: Final = Code("vst-0003", OWN_SCHEME, "Gene symbol without HGNC identifier")
 PERCENTILE_95: Final = Code("vst-0004", OWN_SCHEME, "95th percentile")
-HALF_WIDTH: Final = Code("vst-0005", OWN_SCHEME, "Half width of the prediction interval")
-SIGNATURE: Final = Code("vst-0006", OWN_SCHEME, "Gene signature")
-SIGNATURE_SCORE: Final = Code("vst-0007", OWN_SCHEME, "Score of a gene signature (image-derived)")
-LOCAL_GI_STAR: Final = Code("vst-0008", OWN_SCHEME, "Gi* of predicted expression against similar tissue")
-TRAINING_DISTANCE: Final = Code("vst-0009", OWN_SCHEME, "Distance to the training tissue, 1 at its limit")
+INTERVAL_HALF_WIDTH: Final = Code("vst-0005", OWN_SCHEME, "Half width of the interval of predicted expression")
+SIGNATURE_SCORE: Final = Code("vst-0007", OWN_SCHEME, "Predicted score of a gene signature (image-derived)")
+GENE_SIGNATURE: Final = Code("vst-0008", OWN_SCHEME, "Gene signature")
+LOCAL_GI_STAR: Final = Code("vst-0009", OWN_SCHEME, "Gi* of predicted expression against similar tissue")
+TRAINING_DISTANCE: Final = Code("vst-0010", OWN_SCHEME, "Distance to the training tissue, 1 at its limit")
 HELD_OUT_CORRELATION: Final = Code("vst-0100", OWN_SCHEME, "Held-out correlation with measured expression")
 HELD_OUT_UNIT: Final = Code("vst-0101", OWN_SCHEME, "Unit held out")
 HELD_OUT_PATIENT: Final = Code("vst-0102", OWN_SCHEME, "Patients held out")
@@ -96,6 +96,7 @@ MEAN_LOWER: Final = Code("vst-0207", OWN_SCHEME, "Lower limit of the interval of
 MEAN_UPPER: Final = Code("vst-0208", OWN_SCHEME, "Upper limit of the interval of the mean")
 MASKED_NEARBY: Final = Code("vst-0209", OWN_SCHEME, "Fraction of nearby tissue masked as out of distribution")
 TISSUE_CLASS: Final = Code("vst-0210", OWN_SCHEME, "Tissue class by appearance")
+COLORED_BY_EXPRESSION: Final = Code("vst-0211", OWN_SCHEME, "Colored by predicted mRNA expression")
 GENES_OVER_ALL_TISSUE: Final = Code("vst-0300", OWN_SCHEME, "Predicted expression over all tissue")
 GENE_OVER_ALL_TISSUE: Final = Code("vst-0301", OWN_SCHEME, "Predicted expression of a gene over all tissue")
 PARAMETER: Final = Code("vst-0302", OWN_SCHEME, "Parameter")
@@ -159,6 +160,8 @@ COMMENT: Final = Code("121106", "DCM", "Comment")
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
 SEGMENTATION: Final = Code("113076", "DCM", "Segmentation")
 SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
+BRIGHTFIELD: Final = Code("111744", "DCM", "Brightfield illumination")
+FULL_SPECTRUM: Final = Code("414298005", "SCT", "Full Spectrum")
 ACQUISITION_EQUIPMENT: Final = Code("109101", "DCM", "Acquisition Equipment")
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 
@@ -172,11 +175,6 @@ def tissue_class_code(tissue_class: int | None) -> Code:
 def gene_code(gene: Gene) -> Code:
     """Code a gene: by HGNC where its identifier is known, else by a private code that is its symbol."""
     return Code(gene.hgnc_id, "HGNC", gene.symbol) if gene.hgnc_id else Code(gene.symbol, OWN_SCHEME, gene.symbol)
-
-
-def signature_code(signature_id: str, name: str) -> Code:
-    """Code a gene signature by its short id."""
-    return Code(signature_id, OWN_SCHEME, name)
 
 
 def gene_concept(gene: Gene) -> Code:
@@ -206,6 +204,11 @@ def for_gene(concept: Code, gene: Gene, meaning: str) -> Code:
 def expression_of(gene: Gene) -> Code:
     """Name the predicted expression of one gene as a quantity."""
     return for_gene(PREDICTED_EXPRESSION, gene, f"Predicted {gene.symbol} mRNA expression")
+
+
+def signature_code(signature: PanelSignature) -> Code:
+    """Code a signature by its id, which no registry knows."""
+    return Code(signature.signature_id, OWN_SCHEME, signature.name)
 
 
 def score_unit(scoring: Scoring) -> Code:

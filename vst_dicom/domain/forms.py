@@ -74,6 +74,8 @@ class Encoding:
         Gene to paint over the slide as a whole slide image of its own, for viewers without maps; none if None.
     geojson_genes
         Genes whose values the tiles of GeoJSON carry; all that are shown if None.
+    validate
+        Whether an independent validator, where one is installed, judges what was written before it may leave.
 
     Raises
     ------
@@ -92,6 +94,7 @@ class Encoding:
     label_map: bool = False
     color_overlay_gene: str | None = None
     geojson_genes: tuple[str, ...] | None = None
+    validate: bool = True
 
     def __post_init__(self) -> None:
         if self.map_pixels is MapPixels.FLOAT32 and self.map_compression is MapCompression.JPEG_LS:

@@ -132,7 +132,7 @@ def _half_width_layer(result: SlideResult) -> Layer | None:
         title="{} interval half width",
         unit=codes.UNIT_OF_EXPRESSION,
         quantity=(
-            (codes.QUANTITY, codes.HALF_WIDTH),
+            (codes.QUANTITY, codes.INTERVAL_HALF_WIDTH),
             (codes.DERIVATION, codes.MEASUREMENT_UNCERTAINTY),
         ),
     )
@@ -176,7 +176,7 @@ def _signature_channel(signature: PanelSignature, label: str) -> Channel:
         codes.score_unit(signature.scoring),
         (
             (codes.QUANTITY, codes.SIGNATURE_SCORE),
-            (codes.SIGNATURE, codes.signature_code(signature.signature_id, signature.name)),
+            (codes.GENE_SIGNATURE, codes.signature_code(signature)),
             (codes.MEASUREMENT_METHOD, codes.INFERRED_FROM_MORPHOLOGY),
         ),
     )

@@ -29,6 +29,7 @@ from vst_dicom.encode.map_values import (
     store_as_they_are,
     store_whole_numbers,
 )
+from vst_dicom.encode.placement import to_decimal
 from vst_dicom.encode.provenance import (
     ResultKind,
     copy_lossy_compression,
@@ -91,7 +92,7 @@ def encode_parametric_map(source: SourceSlide, result: SlideResult, shown: MapSe
         mappings = [linear_mapping(*line) for line in zip(mapping.slope, mapping.intercept, strict=True)]
 
     voi = Dataset()
-    voi.WindowCenter, voi.WindowWidth = (map_image.to_decimal(value) for value in window)
+    voi.WindowCenter, voi.WindowWidth = (to_decimal(value) for value in window)
     dataset.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence = [voi]
     position = map_image.encode_position(source.plane.coarsened(result.grid.tile_size))
     frames = [
