@@ -100,7 +100,7 @@ def test_a_half_width_says_that_it_is_no_expression_and_of_which_nominal_interva
     dataset = written(Encoding())["parametric-map-half-width"]
 
     assert meanings(dataset) == [
-        "Half width of the prediction interval",
+        "Half width of the interval of predicted expression",
         "+/-, range of measurement uncertainty",
         "ERBB2",
         "Inferred from H&E morphology",

@@ -15,9 +15,8 @@ FIRST, LAST = 1, 65535
 BACKGROUND: Final = 0
 """Whole number of pixels without one."""
 
-_CELLS_AT_ONCE: Final = 256
-"""Cells of the grid whose values, of all channels, are brought into the order of the maps together: what a processor
-keeps close."""
+_VALUES_AT_ONCE: Final = 1 << 16
+"""Values that are scaled and brought into the order of the maps together: what a processor keeps close."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +28,8 @@ class ValueRange:
 
     @classmethod
     def of(cls, values: NDArray[np.float32]) -> "ValueRange":
-        """Find the range of each column, shape ``(n_tiles, n_channels)``; 0 to 0 where all are NaN."""
-        least, greatest = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
+        """Find the range of each column, shape ``(n_tiles, n_channels)``; 0 to 0 where there is none but NaN."""
+        least, greatest = (each.reduce(values, axis=0, initial=np.nan) for each in (np.fmin, np.fmax))
         return cls(np.nan_to_num(least.astype(np.float64)), np.nan_to_num(greatest.astype(np.float64)))
 
 
@@ -72,7 +71,7 @@ def store_whole_numbers(values: NDArray[np.float32], grid: TileGrid, mapping: Li
     NDArray[np.uint16]
         Maps, shape ``(n_channels, n_rows, n_columns)``, little endian, 0 where there is no value.
     """
-    scaled = np.empty((_CELLS_AT_ONCE, values.shape[1]))
+    scaled = np.empty((_cells_at_once(values.shape[1]), values.shape[1]))
     per_step = 1 / mapping.slope
     has_holes = bool(np.isnan(values.min(initial=0.0)))
 
@@ -118,6 +117,14 @@ def padding_below(span: ValueRange) -> float:
     return float(min(np.floor(least) - np.float32(1), np.nextafter(least, np.float32(-np.inf))))
 
 
+def compressed_bytes(raw_bytes: int) -> int:
+    """How many bytes a frame of this many may have after JPEG-LS; noise grows a little, and small frames more.
+
+    JPEG-LS learns how to code from the frame itself; until it has, values take up to four times their own bits.
+    """
+    return min(4 * raw_bytes, raw_bytes + raw_bytes // 16 + 8192) + 128
+
+
 def _place(
     values: NDArray[np.float32],
     grid: TileGrid,
@@ -132,12 +139,17 @@ def _place(
     n_channels, n_cells = values.shape[1], grid.size.n_rows * grid.size.n_columns
     maps = np.empty((n_channels, n_cells), dtype)
     cells = grid.cells[:, 0].astype(np.int64) * grid.size.n_columns + grid.cells[:, 1]
-    starts = np.arange(0, n_cells, _CELLS_AT_ONCE)
+    step = _cells_at_once(n_channels)
+    starts = np.arange(0, n_cells, step)
     bounds = np.append(np.searchsorted(cells, starts), len(cells)).tolist()
-    block = np.empty((_CELLS_AT_ONCE, n_channels), dtype)
+    block = np.empty((step, n_channels), dtype)
     for number, start in enumerate(starts.tolist()):
         first, last = bounds[number], bounds[number + 1]
         block[:] = fill
         block[cells[first:last] - start] = convert(values[first:last])
-        maps[:, start : start + _CELLS_AT_ONCE] = block[: n_cells - start].T
+        maps[:, start : start + step] = block[: n_cells - start].T
     return maps.reshape(n_channels, grid.size.n_rows, grid.size.n_columns)
+
+
+def _cells_at_once(n_channels: int) -> int:
+    return max(_VALUES_AT_ONCE // n_channels, 1)

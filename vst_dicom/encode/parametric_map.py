@@ -11,6 +11,7 @@ from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode.map_check import check_parametric_map
 from vst_dicom.encode.map_layers import Layer, MapSeries, expression_layer, further_layer
 from vst_dicom.encode.map_object import encode_parametric_map, transfer_syntax
+from vst_dicom.encode.map_size import count_channels_that_fit, predict_size
 from vst_dicom.encode.objects import ResultObject
 from vst_dicom.encode.provenance import PARAMETRIC_MAP, require_shown_genes
 
@@ -43,8 +44,14 @@ def parametric_map_objects(source: SourceSlide, result: SlideResult, encoding: E
             transfer_syntax(encoding),
         )
         for layer in layers
-        for series in _split(layer, 1 if encoding.map_series_per_gene else len(layer.channels))
+        for series in _split(layer, _most_channels(source, result, layer, encoding))
     ]
+
+
+def _most_channels(source: SourceSlide, result: SlideResult, layer: Layer, encoding: Encoding) -> int:
+    """How many channels of a layer may share a series."""
+    fitting = count_channels_that_fit(predict_size(source, result, layer, encoding), layer, encoding)
+    return 1 if encoding.map_series_per_gene else fitting
 
 
 def _split(layer: Layer, most: int) -> list[MapSeries]:
