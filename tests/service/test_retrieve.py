@@ -285,6 +285,21 @@ def test_implicit_little_endian_is_served_like_explicit(site: Site, web: Web) ->
     assert fetch(web)("", "", found["00282000"]["BulkDataURI"]) == ICC_PROFILE
 
 
+def test_a_broken_file_hides_no_other(tmp_path: Path, slide: dict[str, Path]) -> None:
+    site = Site.make(tmp_path)
+    site.receive([slide[BASE], slide[LEVEL]])
+    (spooled,) = (
+        path for path in site.settings.spool.glob("??/*.dcm") if path.read_bytes() == slide[BASE].read_bytes()
+    )
+    with site.serving() as web:
+        spooled.write_bytes(spooled.read_bytes()[:-5000])
+        assert web.get(f"{INSTANCE}/{BASE}/frames/1", JPEG_FRAMES).status_code == 409
+        spooled.write_bytes(b"nonsense")
+        assert [study["0020000D"]["Value"] for study in web.json("/studies")] == [[STUDY]]
+        assert [one["00080018"]["Value"] for one in web.json("/instances")] == [[BASE], [LEVEL]]
+        assert [one["00080018"]["Value"] for one in web.json(f"/studies/{STUDY}/metadata")] == [[LEVEL]]
+
+
 def image(frames: np.ndarray, **values: object) -> Dataset:
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.66.4", generate_uid()
