@@ -70,6 +70,16 @@ def test_every_setting_passes_its_own_check(written, encoding):
     assert all("Research Use Only" in dataset.SeriesDescription for dataset in datasets.values())
 
 
+@pytest.mark.parametrize("encoding", SETTINGS[::2], ids=name_of)
+def test_the_same_result_gives_the_same_bytes(tmp_path, make_source, make_result, encoding):
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        write_objects(parametric_map_objects(make_source(), with_layers(make_result()), encoding), folder)
+
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
 def test_only_layers_that_are_asked_for_are_written(written):
     assert list(written(Encoding(map_layers=frozenset()))) == ["parametric-map"]
     assert list(written(Encoding(map_layers=frozenset({MapLayer.GI_STAR})))) == [
