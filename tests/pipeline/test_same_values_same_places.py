@@ -40,7 +40,7 @@ GENES = "RGB"
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a slide lies: spacing in mm, row then column; cosines; mm of the first pixel; grid and size of its last tiles.
+    """How a slide lies: spacing in mm, row then column; cosines; mm of the first pixel; its grid.
 
     `last` is the part of the last row and column of tiles that lies on the slide.
     """
@@ -72,7 +72,9 @@ GEOMETRIES = {
     "as scanners write it": Geometry((0.00095, 0.00095), (0, -1, 0, -1, 0, 0), (20.5, 41.25), 27, 25, (1, 1)),
     "x not y, quarter turn, cropped": Geometry((0.00099, 0.0008), turned(90), (3.25, 17.5), 25, 27, (0.9, 0.75)),
     "y not x, askew by 33 degrees": Geometry((0.00085, 0.000999), turned(33), (-7.125, 12.0625), 27, 25, (0.7, 1)),
-    "mirrored, from the corner of the glass": Geometry((0.0009, 0.00095), (1, 0, 0, 0, -1, 0), (0, 0), 24, 28, (1, 0.8)),
+    "mirrored, from the corner of the glass": Geometry(
+        (0.0009, 0.00095), (1, 0, 0, 0, -1, 0), (0, 0), 24, 28, (1, 0.8)
+    ),
 }
 
 
@@ -206,11 +208,41 @@ def test_the_last_tiles_lie_there_too_where_the_slide_is_cropped(run: Run) -> No
     assert last.tolist() == [run.geometry.n_rows - 1, run.geometry.n_columns - 1]
 
 
+def test_the_picture_in_the_table_shows_each_tile_at_its_coordinates(run: Run) -> None:
+    """As scanpy and squidpy draw it: coordinates times one scale factor are pixels of the picture."""
+    picture, factor = run.table.picture, run.table.picture_factor
+    whole = (run.table.cells < run.table.cells.max(axis=0)).all(axis=1)
+    x, y = np.rint(run.table.spatial_px[whole] * factor).astype(int).T
+
+    shown = np.mean([picture[y + down, x + right] for down in (-2, 0, 2) for right in (-2, 0, 2)], axis=0)
+
+    expected = np.stack([run.table.genes[gene][whole] for gene in GENES], axis=1)
+    np.testing.assert_allclose(shown, expected, atol=9)
+    assert np.abs(shown - expected).mean() < 2
+
+
 @pytest.mark.parametrize("gene", GENES)
 def test_the_parametric_map_states_them(run: Run, gene: str) -> None:
     values, half_step = run.gene_maps[gene]
 
     np.testing.assert_allclose(values.at(run.table.places), run.table.genes[gene], atol=half_step + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        ("half-width", lambda table: [table.half_widths[gene] for gene in GENES]),
+        ("signatures", lambda table: [table.obs["signature_all"]]),
+        ("distance", lambda table: [table.obs["distance"]]),
+    ],
+)
+def test_the_other_parametric_maps_state_what_the_table_has(
+    run: Run, layer: str, expected: Callable[[stated.Table], list[np.ndarray]]
+) -> None:
+    channels = stated.map_values(pydicom.dcmread(run.folder / f"parametric-map-{layer}.dcm"))
+
+    for (values, half_step), wanted in zip(channels.values(), expected(run.table), strict=True):
+        np.testing.assert_allclose(values.at(run.table.places), wanted, atol=half_step + 1e-6)
 
 
 @pytest.mark.parametrize("gene", GENES)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import numpy as np
@@ -38,11 +39,16 @@ class PlantedPredictor(BrightnessPredictor):
         super().__init__()
         self.genes = (make_gene("RANDOM"), make_gene("SPOT"))
         self.bundle.genes = self.genes
+        self.bundle.manifest.distribution = SimpleNamespace(refuse_share=0.2)
+        self.bundle.manifest.uncertainty = SimpleNamespace(describe=lambda: "90% intervals, nominal")
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]) -> Prediction:
         for batch in batches:
             progress(len(batch.indices), len(grid))
-        return Prediction(ExpressionTable(self.genes, planted_values(grid)))
+        random = np.random.default_rng(1)
+        distance = random.uniform(0.1, 0.9, len(grid)).astype(np.float32)
+        half_width = random.uniform(0.1, 0.5, (len(grid), 2)).astype(np.float32)
+        return Prediction(ExpressionTable(self.genes, planted_values(grid)), distance, half_width)
 
 
 def planted_values(grid: TileGrid) -> NDArray[np.float32]:

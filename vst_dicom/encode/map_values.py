@@ -28,8 +28,8 @@ class ValueRange:
 
     @classmethod
     def of(cls, values: NDArray[np.float32]) -> "ValueRange":
-        """Find the range of each column, shape ``(n_tiles, n_channels)``; 0 to 0 where all are NaN."""
-        least, greatest = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
+        """Find the range of each column, shape ``(n_tiles, n_channels)``; 0 to 0 where there is none but NaN."""
+        least, greatest = (each.reduce(values, axis=0, initial=np.nan) for each in (np.fmin, np.fmax))
         return cls(np.nan_to_num(least.astype(np.float64)), np.nan_to_num(greatest.astype(np.float64)))
 
 

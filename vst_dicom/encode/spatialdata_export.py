@@ -56,15 +56,15 @@ def write_spatialdata(out: Path, stored: StoredResult, *, overwrite: bool = Fals
     table.uns["vst_dicom"] = {**about, **stored.about}
     table.obs["region"] = TILES
     table.obs["region"] = table.obs["region"].astype("category")
-    table.obs["tile"] = np.arange(table.n_obs)
+    table.obs["tile_number"] = np.arange(table.n_obs)
 
     n_rows, n_columns = np.asarray(about["tile_size_px"]).tolist()
     left, top = table.obs["column"].to_numpy() * n_columns, table.obs["row"].to_numpy() * n_rows
     boxes = shapely.box(left, top, left + n_columns, top + n_rows)
-    outlines = geopandas.GeoDataFrame(geometry=boxes, index=table.obs["tile"].to_numpy())
+    outlines = geopandas.GeoDataFrame(geometry=boxes, index=table.obs["tile_number"].to_numpy())
     elements: dict[str, Any] = {
         TILES: ShapesModel.parse(outlines, transformations=_transformations(about, 1.0)),
-        TABLE: TableModel.parse(table, region=TILES, region_key="region", instance_key="tile"),
+        TABLE: TableModel.parse(table, region=TILES, region_key="region", instance_key="tile_number"),
     }
     if pictures is not None:
         factor = float(pictures["scalefactors"]["tissue_hires_scalef"])

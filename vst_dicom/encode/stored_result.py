@@ -67,7 +67,8 @@ class StoredResult:
             names = [f"{symbol} +/-" for symbol in table.var_names]
             parts.append(pd.DataFrame(table.layers["interval_half_width"], index=table.obs_names, columns=names))
         parts.append(table.obs.drop(columns=list(_PLACE)))
-        return pd.concat(parts, axis=1)
+        joined: pd.DataFrame = pd.concat(parts, axis=1)
+        return joined
 
 
 def read_stored_result(folder: Path, genes: Sequence[str] | None = None) -> StoredResult:
