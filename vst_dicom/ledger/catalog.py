@@ -100,7 +100,7 @@ class CatalogResult:
     series_instance_uid: str
 
 
-def _published() -> Select[Any]:
+def published_keys() -> Select[Any]:
     """Keys of jobs whose result is whole, on disk, and meant to be used."""
     return select(jobs.c.key).where(
         jobs.c.copies_removed_at.is_(None),
@@ -142,7 +142,7 @@ def _objects() -> Subquery:
             jobs.c.created_at.label("since"),
         )
         .join(jobs, jobs.c.key == result_instances.c.job_key)
-        .where(jobs.c.key.in_(_published()))
+        .where(jobs.c.key.in_(published_keys()))
     )
     return union_all(received, made).subquery("objects")
 
@@ -224,7 +224,7 @@ def list_results(
             slides.c.series_instance_uid,
         )
         .join(slides, slides.c.id == jobs.c.slide_id)
-        .where(jobs.c.key.in_(_published()))
+        .where(jobs.c.key.in_(published_keys()))
         .order_by(jobs.c.created_at.desc(), jobs.c.key)
     )
     if series_instance_uid:

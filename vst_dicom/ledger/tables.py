@@ -61,6 +61,7 @@ slides = Table(
     Column("reply_to_ae", String(16), nullable=False, default=""),
     Column("reply_to_address", String(64), nullable=False, default=""),
     Index("ix_slides_state", "state", "last_instance_at"),
+    Index("ix_slides_latest", "last_instance_at", "id"),
     Index("ix_slides_series", "study_instance_uid", "series_instance_uid"),
 )
 

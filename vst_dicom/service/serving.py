@@ -41,8 +41,9 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
     try:
         with _listen(settings.web.host, settings.web.port) as listener:
             port = int(listener.getsockname()[1])
+            app = make_app(settings, database)
             config = uvicorn.Config(
-                make_app(settings, database),
+                app,
                 access_log=False,
                 log_config=None,
                 server_header=False,
@@ -57,6 +58,7 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
                 on_ready(port)
             stop.wait()
             server.should_exit = True
+            app.state.feed.close()
             thread.join()
     finally:
         database.dispose()
