@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, FromClause, Select, String, Subquery, exists, func, literal, select, union_all
+from sqlalchemy import (
+    Connection,
+    FromClause,
+    Select,
+    String,
+    Subquery,
+    and_,
+    exists,
+    func,
+    literal,
+    select,
+    union_all,
+)
+from sqlalchemy.sql.elements import ColumnElement
 
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.tables import instances, jobs, result_instances, shadows, slides
@@ -100,9 +113,9 @@ class CatalogResult:
     series_instance_uid: str
 
 
-def published_keys() -> Select[Any]:
-    """Keys of jobs whose result is whole, on disk, and meant to be used."""
-    return select(jobs.c.key).where(
+def is_published() -> ColumnElement[bool]:
+    """Whether the result of a row of `jobs` is whole, on disk, and meant to be used."""
+    return and_(
         jobs.c.copies_removed_at.is_(None),
         exists().where(result_instances.c.job_key == jobs.c.key),
         ~exists().where(shadows.c.job_key == jobs.c.key),
@@ -142,7 +155,7 @@ def _objects() -> Subquery:
             jobs.c.created_at.label("since"),
         )
         .join(jobs, jobs.c.key == result_instances.c.job_key)
-        .where(jobs.c.key.in_(published_keys()))
+        .where(is_published())
     )
     return union_all(received, made).subquery("objects")
 
@@ -224,7 +237,7 @@ def list_results(
             slides.c.series_instance_uid,
         )
         .join(slides, slides.c.id == jobs.c.slide_id)
-        .where(jobs.c.key.in_(published_keys()))
+        .where(is_published())
         .order_by(jobs.c.created_at.desc(), jobs.c.key)
     )
     if series_instance_uid:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, exists, func, or_, select
+from sqlalchemy import Connection, Select, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from vst_dicom.ledger.catalog import published_keys
+from vst_dicom.ledger.catalog import is_published
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.deliveries import Delivery, list_deliveries_of
 from vst_dicom.ledger.jobs import Job, to_job
@@ -104,8 +104,8 @@ def list_entries(
     if search:
         wanted.append(
             or_(
-                slides.c.study_instance_uid.startswith(search, autoescape=True),
-                slides.c.series_instance_uid.startswith(search, autoescape=True),
+                func.substr(slides.c.study_instance_uid, 1, len(search)) == search,
+                func.substr(slides.c.series_instance_uid, 1, len(search)) == search,
             )
         )
     total = connection.execute(select(func.count()).select_from(slides).where(*wanted)).scalar_one()
@@ -194,7 +194,7 @@ def _complete(connection: Connection, page: list[Slide]) -> list[WorklistEntry]:
         latest[row.slide_id] = to_job(row)
     sent = list_deliveries_of(connection, [job.key for job in latest.values()])
     results: dict[int, str] = {}
-    made = select(jobs.c.slide_id, jobs.c.key).where(jobs.c.slide_id.in_(numbers), jobs.c.key.in_(published_keys()))
+    made = select(jobs.c.slide_id, jobs.c.key).where(jobs.c.slide_id.in_(numbers), is_published())
     for row in connection.execute(made.order_by(jobs.c.created_at, jobs.c.key)):
         results[row.slide_id] = row.key
     entries = []
@@ -208,7 +208,5 @@ def _complete(connection: Connection, page: list[Slide]) -> list[WorklistEntry]:
 def _latest_jobs() -> Select[Any]:
     """Jobs that no other succeeds; shadows do not count."""
     successor = jobs.alias()
-    return select(jobs).where(
-        ~exists().where(shadows.c.job_key == jobs.c.key),
-        ~exists().where(successor.c.slide_id == jobs.c.slide_id, successor.c.predecessor_key == jobs.c.key),
-    )
+    succeeded = select(successor.c.predecessor_key).where(successor.c.predecessor_key.is_not(None))
+    return select(jobs).where(jobs.c.key.not_in(select(shadows.c.job_key)), jobs.c.key.not_in(succeeded))
