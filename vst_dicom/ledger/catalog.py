@@ -115,9 +115,10 @@ class CatalogResult:
 
 def is_published() -> ColumnElement[bool]:
     """Whether the result of a row of `jobs` is whole, on disk, and meant to be used."""
+    made = result_instances.alias()  # the query around it may ask for objects too
     return and_(
         jobs.c.copies_removed_at.is_(None),
-        exists().where(result_instances.c.job_key == jobs.c.key),
+        exists().where(made.c.job_key == jobs.c.key),
         ~exists().where(shadows.c.job_key == jobs.c.key),
     )
 

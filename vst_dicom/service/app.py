@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from sqlalchemy import Engine
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -24,7 +24,10 @@ from vst_dicom.service import (
     search_routes,
     slide_routes,
 )
-from vst_dicom.service.addresses import API
+from vst_dicom.service.access import audit_routes, login_routes, session_routes
+from vst_dicom.service.access.auditing import Audited
+from vst_dicom.service.access.guard import Rates, guard
+from vst_dicom.service.access.principals import Gatekeeper
 from vst_dicom.service.archive import Archive
 from vst_dicom.service.events import SlideFeed
 from vst_dicom.service.foreign_requests import OwnRequestsOnly
@@ -45,6 +48,9 @@ _ROUTES: Final = (
     rule_routes,
     destination_routes,
     health_routes,
+    session_routes,
+    login_routes,
+    audit_routes,
 )
 
 
@@ -65,7 +71,8 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
         title="vst_dicom",
         version=__version__,
         description=RESEARCH_USE_ONLY,
-        openapi_url=f"{API}/openapi.json",
+        openapi_url=None,  # it has a route of its own, which asks for a login like the others
+        dependencies=[Depends(guard)],
         docs_url=None,  # these pages load programs from elsewhere
         redoc_url=None,
     )
@@ -74,16 +81,19 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
     app.state.settings = settings
     app.state.database = database
     app.state.feed = SlideFeed(database)
+    app.state.gate = Gatekeeper(settings.web, database)
+    app.state.rates = Rates(settings.web.rates)
     for routes in _ROUTES:
         app.include_router(routes.router)
     describe_api(app)
     add_problem_handlers(app)
+    app.add_middleware(Audited, database=database)
     app.add_middleware(OwnRequestsOnly, public_url=settings.web.public_url)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.web.cors_origins,
         allow_methods=("GET", "HEAD"),
-        allow_headers=("Accept", "If-None-Match", "Range"),
+        allow_headers=("Accept", "Authorization", "If-None-Match", "Range"),
         expose_headers=_READABLE_HEADERS,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings), www_redirect=False)

@@ -6,6 +6,8 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from vst_dicom.service.access.roles import Role, least_role
+
 _PROBLEM: Final = {
     "title": "Problem",
     "description": "Problem details (RFC 9457)",
@@ -18,7 +20,21 @@ _PROBLEM: Final = {
         "code": {"type": "string", "description": "Of the failure, for programs"},
     },
 }
+_SCHEMES: Final = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API token, or one of the identity provider; not needed where nobody must log in",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-vst-session",
+        "description": "Session of a browser; without TLS the cookie is named vst-session",
+    },
+}
 _ALWAYS: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE)
+_BEHIND_LOGIN: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 _OF_ONE: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _OF_CHANGES: Final = (
     HTTPStatus.FORBIDDEN,
@@ -45,6 +61,7 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         parts.pop(name, None)
     parts["Problem"] = _PROBLEM
+    schema["components"]["securitySchemes"] = _SCHEMES
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             responses = operation["responses"]
@@ -54,6 +71,11 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
                 statuses.update(_OF_ONE)
             if method not in ("get", "head"):
                 statuses.update(_OF_CHANGES)
+            role = least_role(method.upper(), path)
+            operation["x-least-role"] = role.label
+            if role is not Role.PUBLIC:
+                statuses.update(_BEHIND_LOGIN)
+                operation["security"] = [{name: []} for name in _SCHEMES]
             for status in sorted(statuses):
                 responses.setdefault(str(int(status)), _problem_response(status))
     return schema

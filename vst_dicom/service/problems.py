@@ -15,6 +15,7 @@ from vst_dicom.domain.errors import (
     InputError,
     MissingInputError,
     NotFoundError,
+    PeerError,
     ResourceError,
     UsageError,
     VstDicomError,
@@ -29,6 +30,7 @@ _STATUS: Final[tuple[tuple[type[Exception], HTTPStatus], ...]] = (
     (ConflictError, HTTPStatus.CONFLICT),
     (UsageError, HTTPStatus.BAD_REQUEST),
     (ResourceError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (PeerError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """First match wins, so a subclass stands above its base."""
 

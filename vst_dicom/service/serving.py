@@ -46,6 +46,8 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
                 app,
                 access_log=False,
                 log_config=None,
+                proxy_headers=bool(settings.web.trusted_proxies),
+                forwarded_allow_ips=list(settings.web.trusted_proxies),
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_DRAIN_S,
