@@ -1,6 +1,7 @@
 """A slide's header and a result, made by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,6 +12,7 @@ from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import ExpressionTable, Gene, GeneStatus, PanelGene
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing, SlidePlane
 from vst_dicom.domain.result import BundleIdentity, Hotspot, SlideResult
+from vst_dicom.domain.signature import PanelSignature, ScoredGene, Scoring, SignatureScore
 from vst_dicom.domain.tiles import TileGrid, TileQuality
 
 MakeSource = Callable[..., SourceSlide]
@@ -114,7 +116,7 @@ def _header(size: MatrixSize, plane: SlidePlane) -> Dataset:
     return header
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_source() -> MakeSource:
     """Make a slide; its pixel matrix lies askew on the glass unless told otherwise."""
 
@@ -141,7 +143,40 @@ def silent_source(make_source: MakeSource) -> SourceSlide:
     return source
 
 
-@pytest.fixture
+def _everything(result: SlideResult) -> SlideResult:
+    """Add classes, intervals, signatures, Gi*, distances, masked tissue and a hotspot of another gene."""
+    n, n_genes = result.expression.values.shape
+    classes = np.arange(n, dtype=np.int8) % 3
+    masked = np.argwhere(~result.grid.mask)[:2].astype(np.int32)
+    gene = result.expression.genes[-1]
+    second = replace(
+        result.hotspots[0], number=2, gene=gene, interval=(-0.25, 0.25), tissue_class=1, tiles=np.array([1])
+    )
+    shown = PanelSignature(
+        "tis", "T-cell-inflamed profile", Scoring.MEAN_Z, "Someone 2020", "Not a test of response.", 18,
+        (ScoredGene(gene.gene, 1.0, 0.5, 0.2),), GeneStatus.EXPLORATORY, "held up", 0.5, (0.1, 0.7), "section", 6, 0.3,
+    )  # fmt: skip
+    counts = replace(shown, signature_id="a-longer-name-of-it", scoring=Scoring.GEOMETRIC_MEAN, note="")
+    hidden = replace(shown, signature_id="hid", status=GeneStatus.HIDDEN, held_out_r=None, held_out_interval=None)
+    scores = np.linspace(-1, 1, n, dtype=np.float32)
+    half_width = np.linspace(0.1, 0.4, n * n_genes, dtype=np.float32).reshape(n, n_genes)
+    ranked = replace(result.expression.genes[1], ranks_only=True)
+    genes = (result.expression.genes[0], ranked, *result.expression.genes[2:])
+    return replace(
+        result,
+        expression=ExpressionTable(genes, result.expression.values),
+        hotspots=(*result.hotspots, second),
+        signatures=(SignatureScore(shown, scores), SignatureScore(counts, scores + 2), SignatureScore(hidden, None)),
+        tissue_class=classes,
+        gi_star=np.where(np.arange(n)[:, None] % 4 == 0, np.nan, half_width * 9).astype(np.float32),
+        distance=np.linspace(0.1, 1, n, dtype=np.float32),
+        half_width=half_width,
+        interval_note="Intervals hold for 9 of 10 patients.",
+        masked_cells=masked,
+    )
+
+
+@pytest.fixture(scope="session")
 def make_result() -> MakeResult:
     """Make a result on a grid of the given size; every second cell of the first rows has a tile."""
 
@@ -151,6 +186,7 @@ def make_result() -> MakeResult:
         tile_size: MatrixSize | None = None,
         genes: tuple[Gene, ...] | None = None,
         with_hotspots: bool = True,
+        everything: bool = False,
     ) -> SlideResult:
         size, tile_size = size or MatrixSize(5, 7), tile_size or MatrixSize(101, 103)
         cells = np.argwhere(np.add.outer(np.arange(size.n_rows), np.arange(size.n_columns)) % 2 == 0).astype(np.int32)
@@ -183,7 +219,7 @@ def make_result() -> MakeResult:
             masked_nearby=0.25,
             outlines_px=(square,),
         )
-        return SlideResult(
+        result = SlideResult(
             key="k" * 64,
             created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
             grid=grid,
@@ -194,5 +230,6 @@ def make_result() -> MakeResult:
             parameters={"level": "0"},
             warnings=("demonstration only",),
         )
+        return _everything(result) if everything else result
 
     return make

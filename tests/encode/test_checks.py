@@ -115,7 +115,7 @@ def test_a_value_that_lost_its_scale_is_found(tmp_path, files, make_source, make
     item.RealWorldValueSlope = item.RealWorldValueSlope * 1.001
     write_dicom(dataset, files["parametric-map"])
 
-    with pytest.raises(EncodingError, match="gene 2"):
+    with pytest.raises(EncodingError, match="frame 2"):
         check(make_source(), make_result(), tmp_path, "parametric-map")
 
 
@@ -126,7 +126,7 @@ def test_values_beyond_the_grid_are_found(tmp_path, files, make_source, make_res
     dataset.PixelData = pixels.astype(np.uint16).tobytes()
     write_dicom(dataset, files["parametric-map"])
 
-    with pytest.raises(EncodingError, match="tissue where the grid has none"):
+    with pytest.raises(EncodingError, match="values where there is no tile"):
         check(make_source(), make_result(), tmp_path, "parametric-map")
 
 

@@ -33,6 +33,7 @@ DICOM_FORMS = frozenset({ResultForm.PARAMETRIC_MAP, ResultForm.SEGMENTATION, Res
 EVERYTHING = {
     "annotations.dcm",
     "expression.h5ad",
+    "gene-segmentation.dcm",
     "overview.png",
     "parametric-map.dcm",
     "report.dcm",
@@ -198,7 +199,7 @@ def test_validators_find_no_error_in_any_object_nor_between_them_and_the_slide(
 ) -> None:
     objects = sorted(plain_outcome.folder.glob("*.dcm"))
 
-    assert len(objects) == 4
+    assert len(objects) == 5
     assert {path.name: errors for path in objects if (errors := dciodvfy_errors(path))} == {}
     assert dcentvfy_errors([*sorted(plain_slide.iterdir()), *objects]) == []
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_a_job_leaves_a_result_its_rows_and_its_deliveries(database: Engine, set
         (delivery,) = list_deliveries(connection, key)
     assert {row.file_name: row.sha256 for row in rows} == hashes_of(settings.results / key)
     assert {row.study_instance_uid for row in rows} == {"1.2.826.0.1.3680043.8.498.7.1.1"}
-    assert len(rows) == 4
+    assert len(rows) == 5
     assert (delivery.destination, delivery.state, delivery.priority) == ("archive", DeliveryState.WAITING, 50)
     maps = pydicom.dcmread(settings.results / key / "parametric-map.dcm")
     assert (settings.results / key / MANIFEST_FILE).is_file()
@@ -190,7 +191,7 @@ def test_a_header_corrected_after_the_fact_makes_new_objects(database: Engine, s
 
     assert (run(database, settings, first), run(database, settings, second)) == (JobState.DONE, JobState.DONE)
     with database.begin() as connection:
-        assert connection.execute(select(func.count()).select_from(result_instances)).scalar_one() == 8
+        assert connection.execute(select(func.count()).select_from(result_instances)).scalar_one() == 10
 
 
 def test_results_are_dated_by_the_first_start(database: Engine, settings: Settings) -> None:
@@ -247,7 +248,11 @@ def test_a_site_chooses_the_forms_of_its_results(database: Engine, settings: Set
 
     assert run(database, chosen, key) is JobState.DONE
 
-    assert {path.name for path in (chosen.results / key).glob("*.dcm")} == {"segmentation.dcm", "report.dcm"}
+    assert {path.name for path in (chosen.results / key).glob("*.dcm")} == {
+        "segmentation.dcm",
+        "gene-segmentation.dcm",
+        "report.dcm",
+    }
 
 
 def test_a_gene_that_settings_color_and_a_bundle_lacks_stops_nothing_and_is_named(
@@ -262,3 +267,25 @@ def test_a_gene_that_settings_color_and_a_bundle_lacks_stops_nothing_and_is_name
     assert any("NOSUCH" in warning for warning in summary["warnings"])
     groups = pydicom.dcmread(chosen.results / key / "annotations.dcm").AnnotationGroupSequence
     assert {group.AnnotationGroupLabel.split()[0] for group in groups if group.GraphicType == "RECTANGLE"} == {"G"}
+
+
+def test_an_object_that_a_validator_refuses_is_sent_to_nobody_and_the_job_says_why(
+    database: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validator = tmp_path / "programs" / "dciodvfy"
+    validator.parent.mkdir()
+    validator.write_text(
+        "#!/bin/sh\necho 'Error - </SegmentSequence(0062,0002)[1]/SegmentLabel(0062,0005)> - Bad = <x>'\n"
+    )
+    validator.chmod(0o755)
+    monkeypatch.setenv("PATH", str(validator.parent), prepend=os.pathsep)
+    key = add_slide_job(database, settings, 1)
+
+    assert run(database, settings, key) is JobState.PARKED
+
+    reason = job_of(database, key).reason
+    assert "breaks the standard, says dciodvfy: Error - </SegmentSequence(0062,0002)/SegmentLabel(0062,0005)>" in reason
+    assert not (settings.results / key).exists()
+    with database.begin() as connection:
+        assert list_result_instances(connection, key) == []
+        assert list_deliveries(connection, key) == []

@@ -4,8 +4,9 @@ import pytest
 from tests.array_source import ArraySource
 from vst_dicom.domain.errors import PixelSpacingError, StainError, TissueError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
+from vst_dicom.domain.pixels import Thumbnail
 from vst_dicom.tiles.grid import check_spacing, lay_grid, tile_size_px
-from vst_dicom.tiles.thumbnail import Thumbnail, read_thumbnail
+from vst_dicom.tiles.thumbnail import read_thumbnail
 from vst_dicom.tiles.tissue import TissueMask, check_stain, find_tissue
 
 EOSIN = (225, 140, 190)

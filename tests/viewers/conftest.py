@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.viewers.peers import REQUIRED, missing_programs, run_orthanc_with
+from tests.viewers.peers import ARCHIVES, REQUIRED, missing_programs
 from tests.viewers.planted import PlantedResult, plant
 from tests.viewers.screen import Screen, open_browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-ARCHIVES: Final = ("orthanc",)
-"""Who serves slide and results to the viewers."""
 
 _FAILURES: Final = Path(os.environ.get("VST_DICOM_VIEWER_FAILURES") or "viewer-failures")
 """Where the screen and the console of a failed test are kept."""
@@ -35,9 +32,8 @@ def dicomweb_url(
     request: pytest.FixtureRequest, planted: PlantedResult, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """DICOMweb service that has the slide and its result."""
-    files = [*planted.slide, *planted.outcome.folder.glob("*.dcm")]
-    with run_orthanc_with(tmp_path_factory.mktemp("orthanc"), files) as orthanc:
-        yield orthanc.dicomweb_url
+    with ARCHIVES[request.param](tmp_path_factory.mktemp(request.param), planted) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from vst_dicom.domain.expression import Gene
+from vst_dicom.domain.signature import PanelSignature, Scoring
 from vst_dicom.domain.tissue import name_class
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 
@@ -67,9 +68,11 @@ PREDICTED_EXPRESSION: Final = Code("vst-0001", OWN_SCHEME, "Predicted mRNA expre
 INFERRED_FROM_MORPHOLOGY: Final = Code("vst-0002", OWN_SCHEME, "Inferred from H&E morphology")
 GENE_SYMBOL: Final = Code("vst-0003", OWN_SCHEME, "Gene symbol without HGNC identifier")
 PERCENTILE_95: Final = Code("vst-0004", OWN_SCHEME, "95th percentile")
-HALF_WIDTH: Final = Code("vst-0005", OWN_SCHEME, "Half width of the prediction interval")
-SIGNATURE: Final = Code("vst-0006", OWN_SCHEME, "Gene signature")
-SIGNATURE_SCORE: Final = Code("vst-0007", OWN_SCHEME, "Score of a gene signature (image-derived)")
+INTERVAL_HALF_WIDTH: Final = Code("vst-0005", OWN_SCHEME, "Half width of the interval of predicted expression")
+SIGNATURE_SCORE: Final = Code("vst-0007", OWN_SCHEME, "Predicted score of a gene signature (image-derived)")
+GENE_SIGNATURE: Final = Code("vst-0008", OWN_SCHEME, "Gene signature")
+LOCAL_GI_STAR: Final = Code("vst-0009", OWN_SCHEME, "Gi* of predicted expression against similar tissue")
+TRAINING_DISTANCE: Final = Code("vst-0010", OWN_SCHEME, "Distance to the training tissue, 1 at its limit")
 HELD_OUT_CORRELATION: Final = Code("vst-0100", OWN_SCHEME, "Held-out correlation with measured expression")
 HELD_OUT_UNIT: Final = Code("vst-0101", OWN_SCHEME, "Unit held out")
 HELD_OUT_PATIENT: Final = Code("vst-0102", OWN_SCHEME, "Patients held out")
@@ -93,6 +96,7 @@ MEAN_LOWER: Final = Code("vst-0207", OWN_SCHEME, "Lower limit of the interval of
 MEAN_UPPER: Final = Code("vst-0208", OWN_SCHEME, "Upper limit of the interval of the mean")
 MASKED_NEARBY: Final = Code("vst-0209", OWN_SCHEME, "Fraction of nearby tissue masked as out of distribution")
 TISSUE_CLASS: Final = Code("vst-0210", OWN_SCHEME, "Tissue class by appearance")
+COLORED_BY_EXPRESSION: Final = Code("vst-0211", OWN_SCHEME, "Colored by predicted mRNA expression")
 GENES_OVER_ALL_TISSUE: Final = Code("vst-0300", OWN_SCHEME, "Predicted expression over all tissue")
 GENE_OVER_ALL_TISSUE: Final = Code("vst-0301", OWN_SCHEME, "Predicted expression of a gene over all tissue")
 PARAMETER: Final = Code("vst-0302", OWN_SCHEME, "Parameter")
@@ -109,16 +113,19 @@ RESEARCH_USE: Final = Code("vst-0901", OWN_SCHEME, RESEARCH_USE_ONLY)
 
 QUANTITY: Final = Code("246205007", "SCT", "Quantity")
 MEASUREMENT_METHOD: Final = Code("370129005", "SCT", "Measurement Method")
+DERIVATION: Final = Code("121401", "DCM", "Derivation")
+MEASUREMENT_UNCERTAINTY: Final = Code("371884006", "SCT", "+/-, range of measurement uncertainty")
+Z_SCORE: Final = Code("113071", "DCM", "Z-score")
 GENE_STUDIED: Final = Code("48018-6", "LN", "Gene studied [ID]")
 UNIT_OF_EXPRESSION: Final = Code("1", "UCUM", UNIT)
 """Dimensionless; the meaning names the transform, since UCUM has no logarithm of counts."""
 
 NO_UNITS: Final = Code("1", "UCUM", "no units")
+PER_TEN_THOUSAND: Final = Code("10*-4", "UCUM", Scoring.GEOMETRIC_MEAN.unit)
 SQUARE_MILLIMETER: Final = Code("mm2", "UCUM", "mm2")
 AREA: Final = Code("42798000", "SCT", "Area")
 MEAN: Final = Code("373098007", "SCT", "Mean")
 MEDIAN: Final = Code("373099004", "SCT", "Median")
-DERIVATION: Final = Code("121401", "DCM", "Derivation")
 TISSUE: Final = Code("85756007", "SCT", "Tissue")
 SPATIAL_CONCEPT: Final = Code("309825002", "SCT", "Spatial and Relational Concept")
 LIGHT_MICROSCOPY: Final = Code("104157003", "SCT", "Light microscopy")
@@ -153,6 +160,8 @@ COMMENT: Final = Code("121106", "DCM", "Comment")
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
 SEGMENTATION: Final = Code("113076", "DCM", "Segmentation")
 SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
+BRIGHTFIELD: Final = Code("111744", "DCM", "Brightfield illumination")
+FULL_SPECTRUM: Final = Code("414298005", "SCT", "Full Spectrum")
 ACQUISITION_EQUIPMENT: Final = Code("109101", "DCM", "Acquisition Equipment")
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 
@@ -166,11 +175,6 @@ def tissue_class_code(tissue_class: int | None) -> Code:
 def gene_code(gene: Gene) -> Code:
     """Code a gene: by HGNC where its identifier is known, else by a private code that is its symbol."""
     return Code(gene.hgnc_id, "HGNC", gene.symbol) if gene.hgnc_id else Code(gene.symbol, OWN_SCHEME, gene.symbol)
-
-
-def signature_code(signature_id: str, name: str) -> Code:
-    """Code a gene signature by its short id."""
-    return Code(signature_id, OWN_SCHEME, name)
 
 
 def gene_concept(gene: Gene) -> Code:
@@ -200,6 +204,16 @@ def for_gene(concept: Code, gene: Gene, meaning: str) -> Code:
 def expression_of(gene: Gene) -> Code:
     """Name the predicted expression of one gene as a quantity."""
     return for_gene(PREDICTED_EXPRESSION, gene, f"Predicted {gene.symbol} mRNA expression")
+
+
+def signature_code(signature: PanelSignature) -> Code:
+    """Code a signature by its id, which no registry knows."""
+    return Code(signature.signature_id, OWN_SCHEME, signature.name)
+
+
+def score_unit(scoring: Scoring) -> Code:
+    """Code the unit of a signature's score; where it has no dimension, the meaning says what it is."""
+    return PER_TEN_THOUSAND if scoring is Scoring.GEOMETRIC_MEAN else Code("1", "UCUM", scoring.unit)
 
 
 def coding_schemes() -> list[Dataset]:

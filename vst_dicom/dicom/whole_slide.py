@@ -6,7 +6,9 @@ from typing import Final, TypeVar
 
 from pydicom.dataset import Dataset
 
-from vst_dicom.dicom.attributes import read_texts
+from vst_dicom.dicom.attributes import read_items, read_text, read_texts
+from vst_dicom.dicom.codes import PROCESSING_EQUIPMENT
+from vst_dicom.domain.wording import PRODUCT
 
 VL_WHOLE_SLIDE: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
 """VL Whole Slide Microscopy Image Storage (PS3.4 table B.5-1)."""
@@ -29,6 +31,22 @@ def is_resampled(header: Dataset) -> bool:
     """Whether an image was made from a larger one, by the fourth value of Image Type (PS3.3 C.8.12.4.1.1)."""
     values = read_texts(header, "ImageType")
     return len(values) > 3 and values[3].upper() == "RESAMPLED"
+
+
+def shows_predictions(header: Dataset) -> bool:
+    """Whether this product made an image of predictions, whichever of its models it was.
+
+    Such an image may be a whole slide image like the slide itself. Contributing Equipment Sequence (0018,A001) says it:
+    this product as what processed the image. Slides that it only converted or simulated do not say so.
+    """
+    return any(
+        read_text(item, "Manufacturer") == PRODUCT
+        and any(
+            read_text(code, "CodeValue") == PROCESSING_EQUIPMENT.value
+            for code in read_items(item, "PurposeOfReferenceCodeSequence")
+        )
+        for item in read_items(header, "ContributingEquipmentSequence")
+    )
 
 
 def split_by_stated(items: Sequence[_Item], values: Sequence[str]) -> dict[str, list[_Item]]:

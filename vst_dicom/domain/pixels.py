@@ -1,4 +1,4 @@
-"""Where readers and the sampler meet: levels and frames."""
+"""Where readers, the sampler and encoders meet: levels, frames, a small picture of the slide."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +41,25 @@ class Level:
     def frame_grid(self) -> MatrixSize:
         """How many frames lie below each other and side by side."""
         return self.size.divided_by(self.frame_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnail:
+    """The whole slide at a few micrometers per pixel.
+
+    Parameters
+    ----------
+    image
+        Its pixels; the first one begins at the corner of the base level's matrix.
+    base_px
+        Base level pixels per thumbnail pixel, along x and along y.
+    spacing
+        Its pixel spacing.
+    """
+
+    image: RgbImage
+    base_px: tuple[float, float]
+    spacing: PixelSpacing
 
 
 class PixelSource(Protocol):

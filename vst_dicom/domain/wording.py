@@ -2,6 +2,9 @@
 
 from typing import Final
 
+PRODUCT: Final = "vst_dicom"
+"""Manufacturer (0008,0070) of everything that predictions become."""
+
 UNIT: Final = "ln(1+CP10k)"
 """Unit of every expression value: natural logarithm of one plus counts per ten thousand counts of the spot or tile."""
 

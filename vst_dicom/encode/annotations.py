@@ -1,7 +1,6 @@
 """Tiles and hotspots as Microscopy Bulk Simple Annotations (PS3.3 A.87)."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,9 @@ from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.forms import Encoding
 from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.encode import colors
+from vst_dicom.encode.annotations_check import MAX_ITEMS, check_annotations
 from vst_dicom.encode.colored_genes import choose_colored_genes
-from vst_dicom.encode.objects import ResultObject, require
+from vst_dicom.encode.objects import ResultObject
 from vst_dicom.encode.outlines import corners_to_slide_mm, hotspots_by_gene, tile_corners_px
 from vst_dicom.encode.provenance import (
     ANNOTATIONS,
@@ -30,9 +30,6 @@ from vst_dicom.encode.provenance import (
     start_object,
 )
 
-MAX_ITEMS: Final = 1000
-"""A viewer draws larger groups as clusters until the user zooms in."""
-
 
 def annotation_objects(source: SourceSlide, result: SlideResult, encoding: Encoding) -> list[ResultObject]:
     """Bulk Annotations of a result; none where no gene is shown."""
@@ -42,7 +39,7 @@ def annotation_objects(source: SourceSlide, result: SlideResult, encoding: Encod
         ResultObject(
             ANNOTATIONS,
             lambda: encode_annotations(source, result, encoding.colored_genes),
-            lambda dataset: _check(dataset, source, result),
+            lambda dataset: check_annotations(dataset, source, result, encoding.colored_genes),
         )
     ]
 
@@ -51,9 +48,9 @@ def encode_annotations(source: SourceSlide, result: SlideResult, genes: Sequence
     """Encode tiles as colored rectangles, by quintile of predicted expression, and hotspots as polygons.
 
     Viewers color annotations by group, not by value; so each gene's tiles are split into quintiles, and these into
-    groups of at most `MAX_ITEMS`. Every rectangle carries the predicted value of its gene. Coordinates are
-    three-dimensional, in millimeters in the slide's frame of reference: with two-dimensional ones ``dciodvfy``
-    reports an error in every group.
+    groups of at most `MAX_ITEMS`. Every rectangle carries the predicted value of its gene and, where there are
+    prediction intervals, the half width of that value's interval. Coordinates are three-dimensional, in millimeters
+    in the slide's frame of reference: with two-dimensional ones ``dciodvfy`` reports an error in every group.
 
     Parameters
     ----------
@@ -113,9 +110,11 @@ def _tile_groups(source: SourceSlide, result: SlideResult, index: int) -> list[D
             )
             group.GraphicType = "RECTANGLE"
             _set_points(group, corners[part].reshape(-1, 3), len(part))
-            group.MeasurementsSequence = [
-                _measurements(codes.expression_of(panel_gene.gene), codes.UNIT_OF_EXPRESSION, values[part])
-            ]
+            unit = codes.UNIT_OF_EXPRESSION
+            group.MeasurementsSequence = [_measurements(codes.expression_of(panel_gene.gene), unit, values[part])]
+            if result.half_width is not None:
+                half_width = result.half_width[part, index]
+                group.MeasurementsSequence.append(_measurements(codes.INTERVAL_HALF_WIDTH, unit, half_width))
             groups.append(group)
     return groups
 
@@ -191,25 +190,3 @@ def _measurements(name: codes.Code, unit: codes.Code, values: NDArray[np.floatin
     item.MeasurementUnitsCodeSequence = [unit.to_item()]
     item.MeasurementValuesSequence = [stored]
     return item
-
-
-def _check(dataset: Dataset, source: SourceSlide, result: SlideResult) -> None:
-    """Compare place and value of each gene's tiles, whatever their order, exactly."""
-    columns = {panel_gene.gene.symbol: index for index, panel_gene in enumerate(result.expression.genes)}
-    found: dict[str, list[NDArray[np.float64]]] = {}
-    for group in dataset.AnnotationGroupSequence:
-        if group.GraphicType == "RECTANGLE":
-            symbol = str(group.AnnotationGroupLabel).rpartition(" quintile ")[0]
-            stored = group.MeasurementsSequence[0].MeasurementValuesSequence[0].FloatingPointValues
-            values = np.frombuffer(stored, dtype="<f4")
-            points = np.frombuffer(group.DoublePointCoordinatesData, dtype="<f8").reshape(len(values), 4, -1)
-            found.setdefault(symbol, []).append(np.column_stack([points[:, 0, :2], values]))
-    corners = corners_to_slide_mm(source.plane, tile_corners_px(result.grid)).reshape(-1, 4, 3)[:, 0, :2]
-    for symbol, parts in found.items():
-        require(symbol in columns, f"names the gene {symbol}, which the result does not have")
-        expected = np.column_stack([corners, result.expression.values[:, columns[symbol]]])
-        require(np.array_equal(_sorted(np.concatenate(parts)), _sorted(expected)), f"differs for {symbol}")
-
-
-def _sorted(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    return rows[np.lexsort(rows.T)]

@@ -1,9 +1,6 @@
 """Proof, before anything is sent, that what was written says what was predicted."""
 
-import re
-import shutil
-import subprocess
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Final
 
@@ -11,15 +8,19 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from vst_dicom.dicom import codes
 from vst_dicom.dicom.modules import PATIENT, SPECIMEN, STUDY
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.errors import EncodingError
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode.objects import ResultObject, require
 
-_VALIDATOR_TIMEOUT_S: Final = 120
-
 _REFERENCED_SOP_INSTANCE_UID: Final = 0x00081155
+
+_CODE_VALUES: Final = (0x00080100, 0x00080119)
+"""Code Value and Long Code Value."""
+
+_NAMES_A_GENE: Final = frozenset((codes.GENE_STUDIED.value, codes.GENE_SYMBOL.value))
 
 _COPIED: Final = frozenset((*PATIENT, *STUDY, *SPECIMEN))
 """What is the slide's own, with its references."""
@@ -46,7 +47,10 @@ def check_result(source: SourceSlide, result: SlideResult, objects: Sequence[Res
         result.
     """
     known = {str(instance.SOPInstanceUID) for instance in source.instances}
-    known |= {written.instance_uid(source, result) for written in objects}
+    own = [written.instance_uid(source, result) for written in objects]
+    require(len(set(own)) == len(own), "two objects of the result have one UID")
+    known.update(own)
+    shown: dict[str, list[set[str]]] = {}
     for written in objects:
         try:
             dataset = dcmread(folder / written.file_name)
@@ -57,6 +61,11 @@ def check_result(source: SourceSlide, result: SlideResult, objects: Sequence[Res
             _check_identity(dataset, written, source, result)
             _check_references(dataset, source, known)
             written.check(dataset)
+            if dataset.Modality == "SR":
+                require(set(own) <= _evidence(dataset) | {str(dataset.SOPInstanceUID)}, "leaves out an object")
+                _check_citations(dataset, shown)
+            else:
+                shown[str(dataset.SOPInstanceUID)] = _codes_shown(dataset)
         except EncodingError as error:
             msg = (
                 f"{written.file_name} {error}; nothing of this result may be sent, "
@@ -68,45 +77,6 @@ def check_result(source: SourceSlide, result: SlideResult, objects: Sequence[Res
                 f"{written.file_name} is incomplete: {type(error).__name__} on reading it back; write the result again"
             )
             raise EncodingError(msg) from error
-
-
-def validate_with_dciodvfy(path: Path) -> list[str] | None:
-    """Ask an independent validator, where it is installed.
-
-    Parameters
-    ----------
-    path
-        A DICOM file.
-
-    Returns
-    -------
-    list of str or None
-        Its errors, without repetitions and without values, which may name the patient; None where ``dciodvfy``
-        (Debian package dicom3tools) is not installed.
-
-    Raises
-    ------
-    EncodingError
-        If the validator does not end.
-    """
-    program = shutil.which("dciodvfy")
-    if program is None:
-        return None
-    try:
-        run = subprocess.run(  # noqa: S603
-            [program, "-new", str(path)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_VALIDATOR_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired as error:
-        msg = f"dciodvfy did not finish {path.name} in {_VALIDATOR_TIMEOUT_S} s; validate it by hand"
-        raise EncodingError(msg) from error
-    lines = (run.stdout + run.stderr).splitlines()
-    errors = [re.sub(r"= <[^>]*>", "= <...>", line) for line in lines if line.startswith("Error")]
-    return list(dict.fromkeys(errors))
 
 
 def _check_identity(dataset: Dataset, written: ResultObject, source: SourceSlide, result: SlideResult) -> None:
@@ -126,15 +96,55 @@ def _check_identity(dataset: Dataset, written: ResultObject, source: SourceSlide
 
 def _check_references(dataset: Dataset, source: SourceSlide, known: Set[str]) -> None:
     """Hold that the whole slide is referred to, and nothing that neither the slide nor this result has."""
-    referenced = {
+    wanted = {str(instance.SOPInstanceUID) for instance in source.instances}
+    require(wanted <= _evidence(dataset), "does not refer to the whole slide")
+    own = Dataset({element.tag: element for element in dataset if element.keyword not in _COPIED})
+    for element in own.iterall():
+        if element.tag == _REFERENCED_SOP_INSTANCE_UID:
+            require(str(element.value) in known, "refers to an instance that neither slide nor result has")
+
+
+def _evidence(dataset: Dataset) -> set[str]:
+    """Find the instances that an object says it rests on."""
+    return {
         str(item.ReferencedSOPInstanceUID)
         for holder in (dataset, *dataset.get("CurrentRequestedProcedureEvidenceSequence", ()))
         for series in holder.get("ReferencedSeriesSequence", ())
         for item in series.get("ReferencedInstanceSequence", series.get("ReferencedSOPSequence"))
     }
-    wanted = {str(instance.SOPInstanceUID) for instance in source.instances}
-    require(wanted <= referenced, "does not refer to the whole slide")
-    own = Dataset({element.tag: element for element in dataset if element.keyword not in _COPIED})
-    for element in own.iterall():
-        if element.tag == _REFERENCED_SOP_INSTANCE_UID:
-            require(str(element.value) in known, "refers to an instance that neither slide nor result has")
+
+
+def _codes_shown(dataset: Dataset) -> list[set[str]]:
+    """List the codes by which each frame of a map, or each segment, says what it shows."""
+    described = [
+        *dataset.get("SegmentSequence", ()),
+        *[
+            groups.RealWorldValueMappingSequence[0]
+            for groups in dataset.get("PerFrameFunctionalGroupsSequence", ())
+            if "RealWorldValueMappingSequence" in groups
+        ],
+    ]
+    return [{str(element.value) for element in item.iterall() if element.tag in _CODE_VALUES} for item in described]
+
+
+def _check_citations(report: Dataset, shown: Mapping[str, Sequence[Set[str]]]) -> None:
+    """Hold that each frame or segment that a number refers to shows the gene that the number is about."""
+    for holder, gene in _cited(report, ""):
+        (image,) = holder.ReferencedSOPSequence
+        place = image.get("ReferencedFrameNumber") or image.ReferencedSegmentNumber
+        frames = shown[str(image.ReferencedSOPInstanceUID)]
+        require(1 <= int(place) <= len(frames), "refers to a frame or segment that is not there")
+        require(gene in frames[int(place) - 1], "refers to a frame or segment of another gene")
+
+
+def _cited(item: Dataset, gene: str) -> Iterator[tuple[Dataset, str]]:
+    """Go through all references to images, each with the gene that its container names."""
+    children = item.get("ContentSequence", ())
+    for child in children:
+        if child.ValueType == "CODE" and child.ConceptNameCodeSequence[0].get("CodeValue") in _NAMES_A_GENE:
+            (code,) = child.ConceptCodeSequence
+            gene = str(code.get("CodeValue") or code.LongCodeValue)
+    for child in children:
+        if child.ValueType == "IMAGE":
+            yield child, gene
+        yield from _cited(child, gene)

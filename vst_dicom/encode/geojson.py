@@ -4,14 +4,16 @@ import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.dicom.source import SourceSlide
+from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.result import Hotspot, SlideResult
-from vst_dicom.domain.tissue import name_class
+from vst_dicom.domain.signature import PanelSignature
+from vst_dicom.domain.tissue import TISSUE_CLASSES, name_class
 from vst_dicom.domain.wording import HOTSPOT, RESEARCH_USE_ONLY, UNIT
 from vst_dicom.encode import colors
 from vst_dicom.encode.outlines import hotspots_by_gene, tile_corners_px
@@ -20,15 +22,27 @@ from vst_dicom.files import whole_file
 
 Feature = dict[str, Any]
 
-N_DECIMALS = 4
+N_DECIMALS: Final = 4
 """Kept of a value; far finer than any prediction."""
 
+HALF_WIDTH: Final = "+/-"
+"""Follows a gene's symbol in the name of the half width of its prediction interval."""
 
-def write_geojson(path: Path, source: SourceSlide, result: SlideResult) -> None:
+SIGNATURE: Final = "signature: "
+"""Begins the name of a signature's score."""
+
+DISTANCE: Final = "distance to training tissue"
+"""Names how unlike the training tissue a tile is."""
+
+
+def write_geojson(path: Path, source: SourceSlide, result: SlideResult, genes: tuple[str, ...] | None = None) -> None:
     """Write tiles with their predicted values, and hotspots as annotations.
 
     Coordinates are base level pixels; the outer corner of the top left pixel is (0, 0). Identifiers derive from the
-    result, so importing twice does not double objects under other names.
+    result, so importing twice does not double objects under other names. A tile's measurements are named as a user of
+    measurement maps reads them: ``ERBB2`` and, where the result has them, ``ERBB2 +/-``, ``signature: Proliferation``
+    and ``distance to training tissue``; its classification is its tissue class. The file is plain ASCII, because
+    QuPath reads it in the platform's character set.
 
     Parameters
     ----------
@@ -38,42 +52,79 @@ def write_geojson(path: Path, source: SourceSlide, result: SlideResult) -> None:
         The slide.
     result
         Its predictions.
+    genes
+        Symbols of the genes whose values the tiles carry, all that are shown if None. Hotspots are always complete.
 
     Raises
     ------
     BundleError
         If the result has no gene to show.
+    UsageError
+        If a symbol names no shown gene.
     """
     require_shown_genes(result)
-    head = {
+    names, values = _tile_numbers(result, genes)
+    head: Feature = {
         "type": "FeatureCollection",
         "unit": UNIT,
         "intended_use": RESEARCH_USE_ONLY,
         "bundle": f"{result.bundle.bundle_id} {result.bundle.version}",
         "slide": source.series_instance_uid,
     }
+    if result.half_width is not None:
+        head["intervals"] = result.interval_note
+    if scores := _shown_scores(result):
+        head["signatures"] = {SIGNATURE + score.name: score.scoring.unit for score, _ in scores}
     namespace = uuid.uuid5(uuid.NAMESPACE_OID, result_uid(source, result, "geojson"))
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(json.dumps(head)[:-1] + ', "features": [')
         separator = "\n"
-        for features in (_hotspots(result, namespace), _tiles(result, namespace)):
+        for features in (_hotspots(result, namespace), _tiles(result, namespace, names, values)):
             for feature in features:
                 file.write(separator + json.dumps(feature, separators=(",", ":")))
                 separator = ",\n"
         file.write("\n]}\n")
 
 
-def _tiles(result: SlideResult, namespace: uuid.UUID) -> Iterator[Feature]:
-    symbols = [panel_gene.gene.symbol for panel_gene in result.expression.genes]
+def _tile_numbers(result: SlideResult, genes: tuple[str, ...] | None) -> tuple[list[str], NDArray[np.float64]]:
+    """Name the measurements of a tile, and give their values, shape ``(n_tiles, n_measurements)``."""
+    columns = {panel_gene.gene.symbol: index for index, panel_gene in enumerate(result.expression.genes)}
+    symbols = list(columns) if genes is None else list(dict.fromkeys(genes))
+    unknown = [symbol for symbol in symbols if symbol not in columns]
+    if unknown:
+        msg = f"no map is shown for {', '.join(unknown)}; choose from the genes of the result"
+        raise UsageError(msg)
+    chosen = [columns[symbol] for symbol in symbols]
+    names, values = symbols, [result.expression.values[:, chosen]]
+    if result.half_width is not None:
+        names = names + [f"{symbol} {HALF_WIDTH}" for symbol in symbols]
+        values.append(result.half_width[:, chosen])
+    for signature, score in _shown_scores(result):
+        names = names + [SIGNATURE + signature.name]
+        values.append(score[:, None])
+    if result.distance is not None:
+        names = names + [DISTANCE]
+        values.append(result.distance[:, None])
+    return names, np.concatenate(values, axis=1).astype(np.float64).round(N_DECIMALS)
+
+
+def _shown_scores(result: SlideResult) -> list[tuple[PanelSignature, NDArray[np.float32]]]:
+    return [(score.signature, score.values) for score in result.signatures if score.values is not None]
+
+
+def _tiles(
+    result: SlideResult, namespace: uuid.UUID, names: list[str], values: NDArray[np.float64]
+) -> Iterator[Feature]:
     rings = tile_corners_px(result.grid).reshape(-1, 4, 2)
-    values = result.expression.values.astype(np.float64).round(N_DECIMALS)
     for tile, ((row, column), ring) in enumerate(zip(result.grid.cells.tolist(), rings, strict=True)):
         properties: Feature = {
             "objectType": "tile",
-            "measurements": dict(zip(symbols, values[tile].tolist(), strict=True)),
+            "measurements": dict(zip(names, values[tile].tolist(), strict=True)),
         }
         if result.tissue_class is not None:
-            properties["metadata"] = {"tissue class": name_class(int(result.tissue_class[tile]))}
+            tissue_class = int(result.tissue_class[tile])
+            color = list(colors.TISSUE_CLASSES[tissue_class])
+            properties["classification"] = {"name": TISSUE_CLASSES[tissue_class], "color": color}
         yield _feature(uuid.uuid5(namespace, f"tile {row} {column}"), [ring], properties)
 
 

@@ -2,21 +2,17 @@
 
 from typing import Final
 
-import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.valuerep import DSfloat
 
+from vst_dicom.dicom.encoded import encode_item, encode_numbers, encode_sequence, encode_text
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.geometry import PixelSpacing, SlidePlane
+from vst_dicom.domain.geometry import SlidePlane
 from vst_dicom.domain.result import SlideResult
-from vst_dicom.encode.objects import require
+from vst_dicom.encode.placement import check_last_pixel, pixel_measures, place_matrix, set_offsets, to_decimal
 from vst_dicom.encode.provenance import place_in_frame_of_reference, reference, referenced_series, result_uid
 
 _PLANE_POSITION: Final = 0x0048021A
 """Plane Position (Slide) Sequence."""
-
-_TOLERANCE_MM: Final = 1e-6
-"""A nanometer: what decimal strings of 16 characters may lose over a slide."""
 
 _ROW_POSITION: Final = (0x0048021F, _PLANE_POSITION, "Row position in total pixel matrix")
 _COLUMN_POSITION: Final = (0x0048021E, _PLANE_POSITION, "Column position in total pixel matrix")
@@ -47,12 +43,7 @@ def place_map(dataset: Dataset, source: SourceSlide, result: SlideResult, frame_
     dataset.SourceImageSequence = [reference(instance) for instance in source.instances]
 
     dataset.Rows, dataset.Columns = grid.size.n_rows, frame_columns
-    dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns = grid.size.n_rows, grid.size.n_columns
-    dataset.TotalPixelMatrixFocalPlanes = 1
-    dataset.ImageOrientationSlide = [_decimal(value) for value in plane.orientation]
-    origin = Dataset()
-    _set_offsets(origin, plane)
-    dataset.TotalPixelMatrixOriginSequence = [origin]
+    place_matrix(dataset, grid.size, plane)
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.PixelRepresentation = 0
@@ -93,13 +84,8 @@ def set_dimensions(
 
 def shared_groups(source: SourceSlide, plane: SlidePlane) -> Dataset:
     """Begin the Shared Functional Groups with Pixel Measures (PS3.3 C.7.6.16.2.1)."""
-    measures = Dataset()
-    measures.PixelSpacing = [_decimal(plane.spacing.row_mm), _decimal(plane.spacing.column_mm)]
-    thickness = _slice_thickness(source.header)
-    if thickness is not None:
-        measures.SliceThickness = _decimal(thickness)
     shared = Dataset()
-    shared.PixelMeasuresSequence = [measures]
+    shared.PixelMeasuresSequence = [pixel_measures(source.header, plane)]
     return shared
 
 
@@ -117,10 +103,23 @@ def frame_groups(plane: SlidePlane, channel: int | None) -> Dataset:
     content.DimensionIndexValues = [*([channel] if channel else []), 1, 1]
     position.RowPositionInTotalImagePixelMatrix = 1
     position.ColumnPositionInTotalImagePixelMatrix = 1
-    _set_offsets(position, plane)
+    set_offsets(position, plane)
     groups.FrameContentSequence = [content]
     groups.PlanePositionSlideSequence = [position]
     return groups
+
+
+def encode_position(plane: SlidePlane) -> bytes:
+    """Encode the place of a frame that shows the whole map, once for all frames; see `frame_groups`."""
+    x_mm, y_mm, z_mm = (str(to_decimal(value)) for value in plane.origin_mm)
+    position = encode_item(
+        encode_numbers("RowPositionInTotalImagePixelMatrix", 1),
+        encode_numbers("ColumnPositionInTotalImagePixelMatrix", 1),
+        encode_text("XOffsetInSlideCoordinateSystem", x_mm),
+        encode_text("YOffsetInSlideCoordinateSystem", y_mm),
+        encode_text("ZOffsetInSlideCoordinateSystem", z_mm),
+    )
+    return encode_sequence("PlanePositionSlideSequence", position)
 
 
 def check_place(dataset: Dataset, source: SourceSlide, result: SlideResult) -> None:
@@ -131,43 +130,7 @@ def check_place(dataset: Dataset, source: SourceSlide, result: SlideResult) -> N
     EncodingError
         If it lies elsewhere.
     """
-    origin = dataset.TotalPixelMatrixOriginSequence[0]
-    spacing = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
-    row_x, row_y, row_z, column_x, column_y, column_z = (float(cosine) for cosine in dataset.ImageOrientationSlide)
-    written = SlidePlane(
-        (
-            float(origin.XOffsetInSlideCoordinateSystem),
-            float(origin.YOffsetInSlideCoordinateSystem),
-            float(origin.ZOffsetInSlideCoordinateSystem),
-        ),
-        (row_x, row_y, row_z, column_x, column_y, column_z),
-        PixelSpacing(float(spacing[0]), float(spacing[1])),
-    )
     tile, grid = result.grid.tile_size, result.grid.size
-    found = written.to_slide_mm(grid.n_columns - 1, grid.n_rows - 1)
     x_px = grid.n_columns * tile.n_columns - (tile.n_columns + 1) / 2
     y_px = grid.n_rows * tile.n_rows - (tile.n_rows + 1) / 2
-    same = np.allclose(found, source.plane.to_slide_mm(x_px, y_px), rtol=0, atol=_TOLERANCE_MM)
-    require(same, "lies elsewhere on the slide")
-
-
-def _set_offsets(item: Dataset, plane: SlidePlane) -> None:
-    item.XOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[0])
-    item.YOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[1])
-    item.ZOffsetInSlideCoordinateSystem = _decimal(plane.origin_mm[2])
-
-
-def _slice_thickness(header: Dataset) -> float | None:
-    """Thickness of the imaged volume in millimeters, where the slide states one."""
-    shared = header.get("SharedFunctionalGroupsSequence")
-    measures = shared[0].get("PixelMeasuresSequence") if shared else None
-    thickness = measures[0].get("SliceThickness") if measures else None
-    if thickness:
-        return float(thickness)
-    depth_um = header.get("ImagedVolumeDepth")
-    return float(depth_um) / 1000 if depth_um else None
-
-
-def _decimal(value: float) -> DSfloat:
-    """Write a number as a decimal string of at most 16 characters (PS3.5 6.2)."""
-    return DSfloat(float(value), auto_format=True)
+    check_last_pixel(dataset, grid, source.plane.to_slide_mm(x_px, y_px))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.errors import EncodingError
@@ -28,12 +29,15 @@ class ResultObject:
     genes
         Symbols of the genes whose expression its frames show, frame by frame, or whose hotspots its segments show,
         segment by segment, empty where one shows something else; so that the report can refer to them.
+    transfer_syntax_uid
+        In which the object is written.
     """
 
     kind: ResultKind
     encode: Callable[[], Dataset]
     check: Callable[[Dataset], None]
     genes: tuple[str, ...] = ()
+    transfer_syntax_uid: str = ExplicitVRLittleEndian
 
     @property
     def file_name(self) -> str:

@@ -22,9 +22,7 @@ from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.dicom.uids import derive_device_uid, derive_uid
 from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.result import BundleIdentity, SlideResult
-from vst_dicom.domain.wording import RESEARCH_USE_ONLY
-
-PRODUCT: Final = "vst_dicom"
+from vst_dicom.domain.wording import PRODUCT, RESEARCH_USE_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +224,8 @@ def derivation(source: SourceSlide, how: codes.Code) -> Dataset:
 
 
 def leave_laterality_unknown(dataset: Dataset) -> None:
-    """Add an empty Laterality (0020,0060), which is asked of series that do not say that they show a specimen."""
-    if "ContainerIdentifier" not in dataset:
+    """Add an empty Laterality (0020,0060), which is asked of series that do not describe the specimen they show."""
+    if not dataset.get("SpecimenDescriptionSequence"):
         dataset.Laterality = None
 
 

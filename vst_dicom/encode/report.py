@@ -8,11 +8,10 @@ from pydicom.dataset import Dataset
 from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.result import BundleIdentity, SlideResult
-from vst_dicom.domain.wording import HOTSPOT
+from vst_dicom.domain.wording import HOTSPOT, PRODUCT
 from vst_dicom.encode.content_items import Relationship, code, container, template_item, text, uid
 from vst_dicom.encode.objects import ResultObject
 from vst_dicom.encode.provenance import (
-    PRODUCT,
     REPORT,
     device_uid,
     plain,
@@ -101,7 +100,9 @@ def _content(source: SourceSlide, result: SlideResult, others: Sequence[ResultOb
     items.append(tissue_summary(source, result))
     genes = [gene_summary(result, index, sources) for index in range(len(result.expression.genes))]
     items.append(container(codes.GENES_OVER_ALL_TISSUE, genes))
-    if signatures := [signature_summary(score) for score in result.signatures if score.values is not None]:
+    shown = [(score.signature, score.values) for score in result.signatures if score.values is not None]
+    if shown:
+        signatures = [signature_summary(signature, values) for signature, values in shown]
         items.append(container(codes.SIGNATURES_OVER_ALL_TISSUE, signatures))
     items.append(_remarks(result))
     return items

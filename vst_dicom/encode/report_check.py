@@ -16,10 +16,10 @@ from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import GeneStatus, PanelGene
 from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.domain.signature import PanelSignature, SignatureScore
-from vst_dicom.domain.wording import HOTSPOT
+from vst_dicom.domain.wording import HOTSPOT, PRODUCT
 from vst_dicom.encode.objects import ResultObject, require
 from vst_dicom.encode.outlines import corners_to_slide_mm
-from vst_dicom.encode.provenance import PARAMETRIC_MAP, PRODUCT, REPORT, SEGMENTATION, device_uid, plain, result_uid
+from vst_dicom.encode.provenance import PARAMETRIC_MAP, REPORT, SEGMENTATION, device_uid, plain, result_uid
 
 _POSITION_MM: Final = 1e-5
 """Positions are stored with 24 bits: within 0.004 µm on a slide of 75 mm."""
@@ -104,7 +104,7 @@ def _code_of(item: Dataset, keyword: str = "ConceptNameCodeSequence") -> tuple[s
     return str(code.get("CodeValue") or code.LongCodeValue), str(code.CodingSchemeDesignator)
 
 
-def _value(item: Dataset) -> Any:  # noqa: ANN401 - by kind of item
+def _value(item: Dataset) -> Any:
     if item.ValueType == "CODE":
         return _code_of(item, "ConceptCodeSequence")
     if item.ValueType == "TEXT":
@@ -136,7 +136,7 @@ def _check_outline(items: list[Dataset], source: SourceSlide, hotspot: Hotspot) 
 
 
 def _citations(source: SourceSlide, result: SlideResult, others: Sequence[ResultObject]) -> dict[tuple[str, str], Fact]:
-    """References to frames of maps and to segments, by class of the object and symbol."""
+    """Put references to frames of maps and to segments together, by class of the object and symbol."""
     found: dict[tuple[str, str], Fact] = {}
     for other in others:
         for number, symbol in enumerate(other.genes, start=1):
@@ -148,7 +148,7 @@ def _citations(source: SourceSlide, result: SlideResult, others: Sequence[Result
     return found
 
 
-def _stated(name: codes.Code, kind: str, value: Any, *about: Fact | None) -> Fact:  # noqa: ANN401
+def _stated(name: codes.Code, kind: str, value: Any, *about: Fact | None) -> Fact:
     said = tuple(sorted((fact for fact in about if fact is not None), key=str))
     return ((name.value, name.scheme), kind, value, said)
 
@@ -228,12 +228,11 @@ def _hotspot(
 
 
 def _tissue(source: SourceSlide, result: SlideResult) -> list[Fact]:
-    tile = result.grid.tile_size
-    width, height = tile.n_columns * source.plane.spacing.column_mm, tile.n_rows * source.plane.spacing.row_mm
-
+    tile, spacing = result.grid.tile_size, source.plane.spacing
+    tile_mm2 = tile.n_rows * spacing.row_mm * tile.n_columns * spacing.column_mm
     return [
         _number(codes.NUMBER_OF_TILES, len(result.grid)),
-        _number(codes.AREA, len(result.grid) * width * height, unit="mm2"),
+        _number(codes.AREA, len(result.grid) * tile_mm2, unit="mm2"),
         _number(codes.MASKED_TILES, len(result.masked_cells)),
     ]
 
@@ -251,15 +250,15 @@ def _gene(result: SlideResult, index: int, cited: dict[tuple[str, str], Fact]) -
         facts.append(_coded(codes.READING, codes.ORDER_ONLY))
     if result.half_width is not None:
         middle = float(np.median(result.half_width[:, index]))
-        facts.append(_number(codes.HALF_WIDTH, middle, _coded(codes.DERIVATION, codes.MEDIAN)))
+        facts.append(_number(codes.INTERVAL_HALF_WIDTH, middle, _coded(codes.DERIVATION, codes.MEDIAN)))
     return facts
 
 
 def _signature(score: SignatureScore) -> list[Fact]:
     signature = score.signature
     facts = [
-        _stated(codes.SIGNATURE, "CODE", (signature.signature_id, codes.OWN_SCHEME)),
-        *_spread(codes.SIGNATURE_SCORE, np.asarray(score.values), None),
+        _stated(codes.GENE_SIGNATURE, "CODE", (signature.signature_id, codes.OWN_SCHEME)),
+        *_spread(codes.SIGNATURE_SCORE, np.asarray(score.values), None, codes.score_unit(signature.scoring).value),
         _number(codes.USABLE_GENES, len(signature.genes)),
         _number(codes.LISTED_GENES, signature.n_genes),
         *_evidence(signature),
@@ -268,11 +267,11 @@ def _signature(score: SignatureScore) -> list[Fact]:
     return [*facts, _text(codes.COMMENT, signature.note)] if signature.note else facts
 
 
-def _spread(name: codes.Code, values: np.ndarray, frame: Fact | None) -> list[Fact]:
+def _spread(name: codes.Code, values: np.ndarray, frame: Fact | None, unit: str = "1") -> list[Fact]:
     mean, high = float(values.mean(dtype=np.float64)), float(np.percentile(values, 95))
     return [
-        _number(name, mean, _METHOD, _coded(codes.DERIVATION, codes.MEAN), frame),
-        _number(name, high, _METHOD, _coded(codes.DERIVATION, codes.PERCENTILE_95), frame),
+        _number(name, mean, _METHOD, _coded(codes.DERIVATION, codes.MEAN), frame, unit=unit),
+        _number(name, high, _METHOD, _coded(codes.DERIVATION, codes.PERCENTILE_95), frame, unit=unit),
     ]
 
 

@@ -12,7 +12,7 @@ from vst_dicom.dicom import codes
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.expression import GeneStatus, PanelGene
 from vst_dicom.domain.result import Hotspot, SlideResult
-from vst_dicom.domain.signature import PanelSignature, SignatureScore
+from vst_dicom.domain.signature import PanelSignature
 from vst_dicom.encode.content_items import Relationship, code, container, image, number, polygon, text, uid
 from vst_dicom.encode.objects import ResultObject
 from vst_dicom.encode.outlines import corners_to_slide_mm
@@ -121,20 +121,17 @@ def gene_summary(result: SlideResult, index: int, sources: Sources) -> Dataset:
     numbers = _spread(codes.expression_of(gene), values, unit, _cite(sources.maps, gene.symbol))
     if result.half_width is not None:
         median = float(np.median(result.half_width[:, index]))
-        numbers.append(number(codes.HALF_WIDTH, median, unit, [_derived(codes.MEDIAN)]))
+        numbers.append(number(codes.INTERVAL_HALF_WIDTH, median, unit, [_derived(codes.MEDIAN)]))
     reading = [code(codes.READING, codes.ORDER_ONLY)] if panel_gene.ranks_only else []
     items = [code(codes.gene_concept(gene), codes.gene_code(gene)), *reading, *numbers, *_evidence(panel_gene)]
     return container(codes.GENE_OVER_ALL_TISSUE, items)
 
 
-def signature_summary(score: SignatureScore) -> Dataset:
+def signature_summary(signature: PanelSignature, values: NDArray[np.float32]) -> Dataset:
     """State a signature's scores over all tiles, from how many of its genes, and what is known about it."""
-    signature = score.signature
-    unit = codes.Code(codes.NO_UNITS.value, codes.NO_UNITS.scheme, signature.scoring.unit)
-    assert score.values is not None, "only shown signatures are reported"
     items = [
-        code(codes.SIGNATURE, codes.signature_code(signature.signature_id, signature.name)),
-        *_spread(codes.SIGNATURE_SCORE, score.values, unit, []),
+        code(codes.GENE_SIGNATURE, codes.signature_code(signature)),
+        *_spread(codes.SIGNATURE_SCORE, values, codes.score_unit(signature.scoring), []),
         number(codes.USABLE_GENES, len(signature.genes), codes.NO_UNITS),
         number(codes.LISTED_GENES, signature.n_genes, codes.NO_UNITS),
         *_evidence(signature),

@@ -10,21 +10,23 @@ from vst_dicom.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSIO
 from vst_dicom.files import whole_file
 
 
-def write_dicom(dataset: Dataset, path: Path) -> None:
+def write_dicom(dataset: Dataset, path: Path, transfer_syntax_uid: str = ExplicitVRLittleEndian) -> None:
     """Write an object as a DICOM file (PS3.10 7); the same object always gives the same bytes.
 
     Parameters
     ----------
     dataset
-        The object; its file meta information is made here, with Explicit VR Little Endian.
+        The object; its file meta information is made here. Compressed pixel data are encapsulated already.
     path
         Where to.
+    transfer_syntax_uid
+        Explicit VR Little Endian, or one that compresses pixel data (PS3.5 A.4).
     """
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\0\1"
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta

@@ -8,20 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    Connection,
-    FromClause,
-    Select,
-    String,
-    Subquery,
-    and_,
-    exists,
-    func,
-    literal,
-    select,
-    union_all,
-)
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, FromClause, Select, String, Subquery, and_, exists, func, literal, select, union_all
 
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.tables import instances, jobs, result_instances, shadows, slides
@@ -113,14 +100,12 @@ class CatalogResult:
     series_instance_uid: str
 
 
-def is_published() -> ColumnElement[bool]:
-    """Whether the result of a row of `jobs` is whole, on disk, and meant to be used."""
-    made = result_instances.alias()  # the query around it may ask for objects too
-    return and_(
-        jobs.c.copies_removed_at.is_(None),
-        exists().where(made.c.job_key == jobs.c.key),
-        ~exists().where(shadows.c.job_key == jobs.c.key),
-    )
+IS_PUBLISHED: Final = and_(
+    jobs.c.copies_removed_at.is_(None),
+    exists().where(result_instances.c.job_key == jobs.c.key).correlate(jobs),
+    ~exists().where(shadows.c.job_key == jobs.c.key).correlate(jobs),
+)
+"""Whether the result of a job is whole, on disk, and meant to be used: its objects are recorded when it is done."""
 
 
 def _objects() -> Subquery:
@@ -156,7 +141,7 @@ def _objects() -> Subquery:
             jobs.c.created_at.label("since"),
         )
         .join(jobs, jobs.c.key == result_instances.c.job_key)
-        .where(is_published())
+        .where(IS_PUBLISHED)
     )
     return union_all(received, made).subquery("objects")
 
@@ -195,7 +180,12 @@ def list_series(connection: Connection, wanted: Wanted, *, limit: int, offset: i
             func.count().label("n_instances"),
         )
         .group_by(_OBJECTS.c.study_instance_uid, _OBJECTS.c.series_instance_uid)
-        .order_by(_OBJECTS.c.study_instance_uid, func.min(_OBJECTS.c.since), _OBJECTS.c.series_instance_uid)
+        .order_by(
+            _OBJECTS.c.study_instance_uid,
+            func.min(_OBJECTS.c.job_key) != "",
+            func.min(_OBJECTS.c.since),
+            _OBJECTS.c.series_instance_uid,
+        )
     )
     holding = _narrow(select(_INNER.c.series_instance_uid), wanted, _INNER)
     in_studies = Wanted(study_instance_uids=wanted.study_instance_uids)
@@ -238,7 +228,7 @@ def list_results(
             slides.c.series_instance_uid,
         )
         .join(slides, slides.c.id == jobs.c.slide_id)
-        .where(is_published())
+        .where(IS_PUBLISHED)
         .order_by(jobs.c.created_at.desc(), jobs.c.key)
     )
     if series_instance_uid:

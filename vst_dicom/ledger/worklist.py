@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from vst_dicom.ledger.catalog import is_published
+from vst_dicom.ledger.catalog import IS_PUBLISHED
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.deliveries import Delivery, list_deliveries_of
 from vst_dicom.ledger.jobs import Job, to_job
@@ -194,7 +194,7 @@ def _complete(connection: Connection, page: list[Slide]) -> list[WorklistEntry]:
         latest[row.slide_id] = to_job(row)
     sent = list_deliveries_of(connection, [job.key for job in latest.values()])
     results: dict[int, str] = {}
-    made = select(jobs.c.slide_id, jobs.c.key).where(jobs.c.slide_id.in_(numbers), is_published())
+    made = select(jobs.c.slide_id, jobs.c.key).where(jobs.c.slide_id.in_(numbers), IS_PUBLISHED)
     for row in connection.execute(made.order_by(jobs.c.created_at, jobs.c.key)):
         results[row.slide_id] = row.key
     entries = []

@@ -32,7 +32,7 @@ def result_parameters(slide: Slide, grid: TileGrid, genes: Sequence[str] | None,
 def _unusual(encoding: Encoding) -> dict[str, str]:
     """State what differs from the usual way of writing; another way makes other objects, which need other names."""
     usual = Encoding()
-    chosen = {field.name: getattr(encoding, field.name) for field in fields(encoding)}
+    chosen = {field.name: getattr(encoding, field.name) for field in fields(encoding) if field.name != "validate"}
     return {name: _as_text(value) for name, value in chosen.items() if value != getattr(usual, name)}
 
 

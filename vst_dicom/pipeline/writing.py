@@ -8,17 +8,19 @@ from typing import Any, Final
 from vst_dicom import __version__
 from vst_dicom.dicom.source import Slide
 from vst_dicom.domain.forms import Encoding, ResultForm
+from vst_dicom.domain.pixels import Thumbnail
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode.anndata_export import write_anndata
 from vst_dicom.encode.checks import check_result
 from vst_dicom.encode.forms import result_objects, write_objects
 from vst_dicom.encode.geojson import write_geojson
+from vst_dicom.encode.validation import validate_objects
 from vst_dicom.files import whole_folder
 from vst_dicom.maps.picture import Backdrop, draw_overview
 from vst_dicom.maps.summary import RunFacts, summarize
 from vst_dicom.pipeline.stages import Stages
 from vst_dicom.predict.predictor import Predictor
-from vst_dicom.tiles.thumbnail import THUMBNAIL_UM, Thumbnail, read_thumbnail
+from vst_dicom.tiles.thumbnail import THUMBNAIL_UM, read_thumbnail
 
 SUMMARY_FILE: Final = "summary.json"
 OVERVIEW_FILE: Final = "overview.png"
@@ -27,6 +29,9 @@ ANNDATA_FILE: Final = "expression.h5ad"
 
 _PICTURE_PX: Final = 1500
 """Longest side of the slide in the overview picture and in the AnnData file."""
+
+_BACKDROP_PX: Final = 4096
+"""Longest side of the picture that a gene is painted over; it is larger where `THUMBNAIL_UM` would be exceeded."""
 
 _NUMERIC_LIBRARIES: Final = ("torch", "numpy", "pydicom", "highdicom", "opencv-python-headless")
 
@@ -62,16 +67,19 @@ def write_results(
     Raises
     ------
     EncodingError
-        If an object does not state what the result says; nothing is written then.
+        If an object does not state what the result says, or a validator refuses it; nothing is written then.
     ResourceError
         If the disk cannot take the files.
     """
     with whole_folder(out, overwrite=overwrite) as folder:
         with stages.measure("encode"):
-            objects = result_objects(slide.source, result, forms, encoding)
+            objects = result_objects(slide.source, result, forms, encoding, _read_backdrop(slide, encoding))
             write_objects(objects, folder)
         with stages.measure("check"):
             check_result(slide.source, result, objects, folder)
+        if encoding.validate:
+            with stages.measure("validate"):
+                validate_objects(slide.source, objects, folder)
         with stages.measure("export"):
             _write_exports(folder, slide, result, forms)
         facts = RunFacts(
@@ -89,7 +97,7 @@ def write_results(
 
 def _write_exports(folder: Path, slide: Slide, result: SlideResult, forms: frozenset[ResultForm]) -> None:
     """Write what is not DICOM."""
-    picture = _read_picture(slide)
+    picture = _read_picture(slide, _PICTURE_PX)
     if ResultForm.OVERVIEW in forms:
         pixel_mm = (picture.spacing.column_mm, picture.spacing.row_mm)
         backdrop = Backdrop(picture.image, picture.base_px, pixel_mm)
@@ -100,11 +108,15 @@ def _write_exports(folder: Path, slide: Slide, result: SlideResult, forms: froze
         write_anndata(folder / ANNDATA_FILE, slide.source, result, picture.image, picture.spacing)
 
 
-def _read_picture(slide: Slide) -> Thumbnail:
-    """Read the slide at about `_PICTURE_PX`; never finer than 0.5 µm, never coarser than the tissue mask's picture."""
+def _read_backdrop(slide: Slide, encoding: Encoding) -> Thumbnail | None:
+    return None if encoding.color_overlay_gene is None else _read_picture(slide, _BACKDROP_PX)
+
+
+def _read_picture(slide: Slide, longest_px: int) -> Thumbnail:
+    """Read the slide about so large; never finer than 0.5 µm, never coarser than the tissue mask's picture."""
     base = slide.levels[0]
     longest_um = max(base.size.n_rows * base.spacing.row_um, base.size.n_columns * base.spacing.column_um)
-    return read_thumbnail(slide, min(max(longest_um / _PICTURE_PX, 0.5), THUMBNAIL_UM))
+    return read_thumbnail(slide, min(max(longest_um / longest_px, 0.5), THUMBNAIL_UM))
 
 
 def _slide_facts(slide: Slide) -> dict[str, Any]:

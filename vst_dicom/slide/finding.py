@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from vst_dicom.dicom.attributes import read_text, read_uid
-from vst_dicom.dicom.whole_slide import VL_WHOLE_SLIDE, split_by_stated
+from vst_dicom.dicom.whole_slide import VL_WHOLE_SLIDE, shows_predictions, split_by_stated
 from vst_dicom.domain.errors import MissingInputError, NotDicomError, UnsupportedInstanceError
 from vst_dicom.slide.instance import (
     FileIdentity,
@@ -76,8 +76,8 @@ SlideFiles = DicomFiles | VendorFile
 def find_slides(paths: Sequence[Path]) -> list[SlideFiles]:
     """Group files, and all files below folders, into slides.
 
-    Result objects (Parametric Map, Segmentation, Bulk Annotations, SR) and all other instances that are no whole slide
-    image are passed over as long as there is a slide.
+    Result objects (Parametric Map, Segmentation, Bulk Annotations, SR, a gene painted over the slide) and all other
+    instances that are no whole slide image are passed over as long as there is a slide.
 
     Parameters
     ----------
@@ -102,12 +102,15 @@ def find_slides(paths: Sequence[Path]) -> list[SlideFiles]:
     """
     identities, vendor_files = _sort_files(paths)
     slides: list[SlideFiles] = []
-    whole_slides = [identity for identity in identities if identity.sop_class_uid == VL_WHOLE_SLIDE]
-    if whole_slides:
-        slides += _group_instances([read_instance(identity) for identity in whole_slides])
+    whole_slides = [read_instance(identity) for identity in identities if identity.sop_class_uid == VL_WHOLE_SLIDE]
+    of_the_glass = [instance for instance in whole_slides if not shows_predictions(instance.header)]
+    slides += _group_instances(of_the_glass)
     slides += [VendorFile(path) for path in vendor_files]
     if slides:
         return slides
+    if whole_slides and not of_the_glass:
+        msg = f"{_join(paths)}: only pictures of predictions, which are results themselves; give the slide"
+        raise UnsupportedInstanceError(msg)
     if whole_slides:
         msg = (
             f"{_join(paths)}: only label, overview or thumbnail images, which are never opened; "

@@ -1,13 +1,13 @@
 """What the header of an instance says about its place in a slide."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from pydicom.dataset import Dataset
 
 from vst_dicom.dicom.attributes import read_int, read_items, read_text
-from vst_dicom.dicom.whole_slide import is_resampled, is_volume
+from vst_dicom.dicom.whole_slide import is_resampled, is_volume, shows_predictions
 from vst_dicom.domain.errors import DamagedInstanceError
 
 _MOST_PARTS: Final = 65_535
@@ -58,6 +58,8 @@ class InstanceFacts:
         Which part it is; None for an undivided image.
     device_uids
         Device UIDs (0018,1002) of the instance and of its contributing equipment.
+    shows_predictions
+        Whether it says that this product predicted what it shows.
     problem
         Why the header could not be read; empty if it could.
     """
@@ -72,6 +74,7 @@ class InstanceFacts:
     n_frames_of_image: int | None = None
     concatenation: Concatenation | None = None
     device_uids: frozenset[str] = frozenset()
+    shows_predictions: bool = False
     problem: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -100,14 +103,15 @@ def read_facts(header: Dataset) -> InstanceFacts:
     return InstanceFacts(
         container=_text(header, "ContainerIdentifier"),
         pyramid_uid=_text(header, "PyramidUID"),
-        is_volume=_is_volume(header),
-        is_resampled=_is_resampled(header),
+        is_volume=_is_true(is_volume, header),
+        is_resampled=_is_true(is_resampled, header),
         n_rows=n_rows,
         n_columns=n_columns,
         n_frames=_positive(header, "NumberOfFrames") or 1,
         n_frames_of_image=_count_frames_of_image(header, n_rows, n_columns),
         concatenation=_read_concatenation(header),
         device_uids=_device_uids(header),
+        shows_predictions=_is_true(shows_predictions, header),
     )
 
 
@@ -144,16 +148,9 @@ def _device_uids(header: Dataset) -> frozenset[str]:
     return frozenset(uid for item in (header, *contributors) for uid in [_text(item, "DeviceUID")] if uid)
 
 
-def _is_volume(header: Dataset) -> bool:
+def _is_true(question: Callable[[Dataset], bool], header: Dataset) -> bool:
     try:
-        return is_volume(header)
-    except DamagedInstanceError:
-        return False
-
-
-def _is_resampled(header: Dataset) -> bool:
-    try:
-        return is_resampled(header)
+        return question(header)
     except DamagedInstanceError:
         return False
 

@@ -1,7 +1,7 @@
 """What must never be processed: results that come back, and whatever is no slide.
 
 A PACS may route everything that it stores, this product's results included. A result that is taken for a slide would
-make the next result, for ever.
+make the next result, for ever; one of them, a gene painted over the slide, is a whole slide image itself.
 """
 
 from collections.abc import Set
@@ -46,6 +46,8 @@ def recognise_own(facts: InstanceFacts, own_device_uids: Set[str], *, in_ledger:
         return "its UID is that of a stored result"
     if not own_device_uids.isdisjoint(facts.device_uids):
         return "its equipment names a model of this product, Device UID (0018,1002)"
+    if facts.shows_predictions:
+        return "its equipment says that this product processed it, Contributing Equipment Sequence (0018,A001)"
     return ""
 
 

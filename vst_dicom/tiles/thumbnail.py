@@ -1,36 +1,16 @@
 """A small picture of the whole slide, made in bounded memory."""
 
-from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
 import numpy as np
 
 from vst_dicom.domain.geometry import PixelSpacing
-from vst_dicom.domain.pixels import GLASS, PixelSource, RgbImage
+from vst_dicom.domain.pixels import GLASS, PixelSource, Thumbnail
 from vst_dicom.tiles.frames import choose_level, read_frames
 
 THUMBNAIL_UM: Final = 8.0
 """Coarsest pixel of the thumbnail; 8 to 10 µm is usual for a tissue mask."""
-
-
-@dataclass(frozen=True, eq=False)
-class Thumbnail:
-    """The whole slide at a few micrometers per pixel.
-
-    Parameters
-    ----------
-    image
-        Shape ``(n_rows, n_columns, 3)``.
-    base_px
-        Base level pixels per thumbnail pixel, along x and along y.
-    spacing
-        Its pixel spacing.
-    """
-
-    image: RgbImage
-    base_px: tuple[float, float]
-    spacing: PixelSpacing
 
 
 def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM) -> Thumbnail:

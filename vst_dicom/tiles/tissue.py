@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import StainError, TissueError
 from vst_dicom.domain.geometry import MatrixSize
-from vst_dicom.domain.pixels import RgbImage
-from vst_dicom.tiles.thumbnail import Thumbnail
+from vst_dicom.domain.pixels import RgbImage, Thumbnail
 
 _SMOOTHING_UM: Final = 20.0
 """Width of the Gaussian that joins fibers and nuclei to tissue, in micrometers."""

@@ -6,8 +6,9 @@ const status = document.getElementById('status');
 const problems = [];
 
 const text = (dataset, tag) => dataset[tag]?.Value?.[0] ?? '';
-const MODALITY = '00080060', SERIES = '0020000E', DESCRIPTION = '0008103E', SOP_CLASS = '00080016';
+const MODALITY = '00080060', SERIES = '0020000E', NUMBER = '00200011', DESCRIPTION = '0008103E', SOP_CLASS = '00080016';
 const PARAMETRIC_MAP = '1.2.840.10008.5.1.4.1.1.30';
+const LABEL_MAP = '1.2.840.10008.5.1.4.1.1.66.7'; // which dicom-microscopy-viewer does not know
 
 function report(problem) {
   problems.push(String(problem?.message ?? problem));
@@ -36,12 +37,14 @@ async function openSlide(study, series) {
   return slide;
 }
 
-const shown = { maps: new Set(), opacity: () => Number(document.getElementById('opacity').value) };
+const translucent = new Map(); // uid of each map and segment that is shown -> how its opacity is set
+const opacity = () => Number(document.getElementById('opacity').value);
 
 /** Every layer of a series: its name, its color if it has one, and how it is switched. */
 const READERS = {
   OT(slide, instances) {
     const maps = instances.filter((instance) => text(instance, SOP_CLASS) === PARAMETRIC_MAP);
+    if (!maps.length) return [];
     const before = new Set(slide.getAllParameterMappings().map((mapping) => mapping.uid));
     slide.addParameterMappings(maps.map((metadata) => new kinds.ParametricMap({ metadata })));
     return slide
@@ -50,25 +53,33 @@ const READERS = {
       .map((mapping) => ({
         label: mapping.label,
         show() {
-          shown.maps.add(mapping.uid);
-          slide.showParameterMapping(mapping.uid, { opacity: shown.opacity() });
+          translucent.set(mapping.uid, (style) => slide.setParameterMappingStyle(mapping.uid, style));
+          slide.showParameterMapping(mapping.uid, { opacity: opacity() });
         },
         hide() {
-          shown.maps.delete(mapping.uid);
+          translucent.delete(mapping.uid);
           slide.hideParameterMapping(mapping.uid);
         },
       }));
   },
   SEG(slide, instances) {
+    const segmentations = instances.filter((instance) => text(instance, SOP_CLASS) !== LABEL_MAP);
+    if (!segmentations.length) return [];
     const before = new Set(slide.getAllSegments().map((segment) => segment.uid));
-    slide.addSegments(instances.map((metadata) => new kinds.Segmentation({ metadata })));
+    slide.addSegments(segmentations.map((metadata) => new kinds.Segmentation({ metadata })));
     return slide
       .getAllSegments()
       .filter((segment) => !before.has(segment.uid))
       .map((segment) => ({
         label: segment.label,
-        show: () => slide.showSegment(segment.uid),
-        hide: () => slide.hideSegment(segment.uid),
+        show() {
+          translucent.set(segment.uid, (style) => slide.setSegmentStyle(segment.uid, style));
+          slide.showSegment(segment.uid, { opacity: opacity() });
+        },
+        hide() {
+          translucent.delete(segment.uid);
+          slide.hideSegment(segment.uid);
+        },
       }));
   },
   ANN(slide, instances) {
@@ -88,8 +99,10 @@ const READERS = {
   },
 };
 
-function list(title, layers) {
+function list(title, modality, layers) {
+  const section = document.createElement('section');
   const heading = document.createElement('h2');
+  section.dataset.modality = modality;
   heading.textContent = title;
   const rows = layers.map((layer) => {
     const row = document.createElement('label');
@@ -109,7 +122,11 @@ function list(title, layers) {
     row.append(name);
     return row;
   });
-  document.getElementById('layers').append(heading, ...rows);
+  if (!rows.length) {
+    rows.push(document.createTextNode('This viewer does not show it.'));
+  }
+  section.append(heading, ...rows);
+  document.getElementById('layers').append(section);
 }
 
 async function main() {
@@ -119,14 +136,17 @@ async function main() {
     throw new Error('Add ?study=<StudyInstanceUID> to the address.');
   }
   const all = await client.searchForSeries({ studyInstanceUID: study });
-  const slides = all.filter((series) => text(series, MODALITY) === 'SM');
+  const slides = all
+    .filter((series) => text(series, MODALITY) === 'SM')
+    .sort((one, other) => Number(text(one, NUMBER)) - Number(text(other, NUMBER)));
   const chosen = slides.find((series) => text(series, SERIES) === wanted.get('series')) ?? slides[0];
   if (!chosen) {
     throw new Error('This study has no slide.');
   }
   const choice = document.getElementById('slides');
   for (const series of slides) {
-    choice.add(new Option(text(series, DESCRIPTION) || text(series, SERIES), text(series, SERIES), false, series === chosen));
+    const name = text(series, DESCRIPTION) || `Slide, series ${text(series, NUMBER)}`;
+    choice.add(new Option(name, text(series, SERIES), false, series === chosen));
   }
   choice.addEventListener('change', () => {
     wanted.set('series', choice.value);
@@ -136,17 +156,18 @@ async function main() {
   const slide = await openSlide(study, chosen);
   window.slide = slide; // for whoever opens the console
   for (const series of all) {
-    const read = READERS[text(series, MODALITY)];
-    if (!read) continue;
+    const modality = text(series, MODALITY);
+    if (!(modality in READERS)) continue;
     try {
-      list(text(series, DESCRIPTION) || text(series, MODALITY), read(slide, await retrieve(study, series)));
+      const layers = READERS[modality](slide, await retrieve(study, series));
+      list(text(series, DESCRIPTION) || modality, modality, layers);
     } catch (problem) {
       report(problem);
     }
   }
   document.getElementById('opacity').addEventListener('input', () => {
-    for (const uid of shown.maps) {
-      slide.setParameterMappingStyle(uid, { opacity: shown.opacity() });
+    for (const setStyle of translucent.values()) {
+      setStyle({ opacity: opacity() });
     }
   });
   if (!problems.length) {
