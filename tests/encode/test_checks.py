@@ -82,7 +82,7 @@ def test_an_object_of_another_slide_is_found_without_naming_the_patient(
     assert "ller" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["parametric-map", "segmentation", "annotations", "report"])
+@pytest.mark.parametrize("name", ["parametric-map", "segmentation", "gene-segmentation", "annotations", "report"])
 def test_an_object_that_does_not_refer_to_the_slide_is_found(tmp_path, files, make_source, make_result, name):
     dataset = pydicom.dcmread(files[name])
     dataset.pop("ReferencedSeriesSequence", None)
@@ -133,6 +133,6 @@ def test_values_beyond_the_grid_are_found(tmp_path, files, make_source, make_res
 def test_an_object_that_lies_elsewhere_is_found(tmp_path, files, make_source, make_result):
     elsewhere = make_source(origin_mm=(20.5, 41.2501, 0.0))
 
-    for name in ("parametric-map", "segmentation", "annotations"):
+    for name in ("parametric-map", "segmentation", "gene-segmentation", "annotations"):
         with pytest.raises(EncodingError):
             check(elsewhere, make_result(), tmp_path, name)

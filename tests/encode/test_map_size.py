@@ -1,6 +1,7 @@
 """The size of maps is known before they are made, and kept under a limit."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pydicom
@@ -99,6 +100,22 @@ def test_an_object_never_exceeds_what_an_element_can_hold(make_source, make_resu
     objects = parametric_map_objects(make_source(), huge, Encoding(largest_object_bytes=1 << 40))
 
     assert [written.file_name for written in objects] == ["parametric-map-1.dcm", "parametric-map-2.dcm"]
+
+
+@pytest.mark.parametrize(("pixels", "pixel_bytes"), [(MapPixels.UINT16, 2), (MapPixels.FLOAT32, 4)])
+def test_making_and_writing_a_map_needs_little_more_memory_than_its_pixels(
+    tmp_path, make_source, make_result, pixels, pixel_bytes
+):
+    values = np.random.default_rng(2).uniform(0, 3, (400 * 400 // 2, 20))
+    genes = tuple(Gene(f"GENE{number}") for number in range(20))
+    result = make_result(values, MatrixSize(400, 400), genes=genes, with_hotspots=False)
+    (written,) = parametric_map_objects(make_source(), result, Encoding(map_pixels=pixels))
+    tracemalloc.start()
+    write_objects([written], tmp_path)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak_bytes < 1.5 * 20 * 400 * 400 * pixel_bytes
 
 
 def test_a_frame_that_compression_makes_much_larger_is_refused(make_source, noise, monkeypatch):

@@ -228,6 +228,23 @@ def test_the_parametric_map_states_them(run: Run, gene: str) -> None:
     np.testing.assert_allclose(values.at(run.table.places), run.table.genes[gene], atol=half_step + 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        ("half-width", lambda table: [table.half_widths[gene] for gene in GENES]),
+        ("signatures", lambda table: [table.obs["signature_all"]]),
+        ("distance", lambda table: [table.obs["distance"]]),
+    ],
+)
+def test_the_other_parametric_maps_state_what_the_table_has(
+    run: Run, layer: str, expected: Callable[[stated.Table], list[np.ndarray]]
+) -> None:
+    channels = stated.map_values(pydicom.dcmread(run.folder / f"parametric-map-{layer}.dcm"))
+
+    for (values, half_step), wanted in zip(channels.values(), expected(run.table), strict=True):
+        np.testing.assert_allclose(values.at(run.table.places), wanted, atol=half_step + 1e-6)
+
+
 @pytest.mark.parametrize("gene", GENES)
 def test_the_annotations_state_them(run: Run, gene: str) -> None:
     tiles = stated.annotations(run.annotations, "RECTANGLE")[f"Predicted {gene} expression"]

@@ -49,7 +49,7 @@ def open_microscopy(screen: Screen, url: str, study: str) -> None:
 
 def tidy(screen: Screen) -> None:
     """Show the whole slide, and fold the small picture that hides a corner of it."""
-    screen.page.wait_for_timeout(500)  # the double click has begun its work
+    screen.page.locator(".ol-overviewmap button").first.wait_for()
     screen.ask(
         "document.querySelector('.ol-overviewmap:not(.ol-collapsed) button')?.click();"
         "const map = viewer.getMap(), view = map.getView();"
@@ -59,8 +59,12 @@ def tidy(screen: Screen) -> None:
 
 
 def open_series(screen: Screen, description: str) -> None:
-    """Open the series of the study whose description begins so by a double click on it."""
+    """Open the series of the study whose description begins so by a double click; OHIF makes a new viewer for it."""
+    screen.ask("viewer.isOld = true;")
     screen.page.locator('[data-cy^="study-browser-thumbnail"]').filter(has_text=description).first.dblclick()
+    screen.page.wait_for_function(
+        f"(() => {{ const viewer = {OHIF}; return viewer && !viewer.isOld && viewer.getMap().getTargetElement(); }})()"
+    )
     tidy(screen)
 
 
