@@ -4,34 +4,27 @@ Environment variables go before the file: ``VST_DICOM_DICOM__PORT=104`` sets ``p
 """
 
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.domain.forms import Encoding, MapCompression, MapLayer, MapPixels, ResultForm
+from vst_dicom.web_settings import Port, Section, WebSettings
 
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[!-\[\]-~ ]+$")
 ]
 """Application Entity title: 1 to 16 printable characters without backslash (PS3.5 6.2, AE)."""
 
-Port = Annotated[int, Field(ge=0, le=65535)]
 Network = IPv4Network | IPv6Network
 Seconds = Annotated[float, Field(gt=0)]
-WebAddress = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$")]
-Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?$")]
-"""Scheme, host and port as a browser names them (RFC 6454 6.2)."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class TlsSettings(_Section):
+class TlsSettings(Section):
     """TLS after BCP 195 (PS3.15 B.12): certificate and key of this side, authorities that vouch for the other."""
 
     certificate: Path
@@ -44,7 +37,7 @@ class TlsSettings(_Section):
     """Whether the other side must show a certificate."""
 
 
-class AllowedPeer(_Section):
+class AllowedPeer(Section):
     """A peer that may associate."""
 
     ae_title: AeTitle
@@ -53,7 +46,7 @@ class AllowedPeer(_Section):
     """From where; anywhere if empty."""
 
 
-class DicomLimits(_Section):
+class DicomLimits(Section):
     """What one peer can ask of the listener at most."""
 
     maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 131_072
@@ -82,7 +75,7 @@ class DicomLimits(_Section):
     """Most that one association may bring."""
 
 
-class DicomSettings(_Section):
+class DicomSettings(Section):
     """The DICOM listener."""
 
     ae_title: AeTitle = "VST_DICOM"
@@ -99,7 +92,7 @@ class DicomSettings(_Section):
     limits: DicomLimits = DicomLimits()
 
 
-class StorageSettings(_Section):
+class StorageSettings(Section):
     """What lies on disk."""
 
     reserve_bytes: Annotated[int, Field(ge=0)] = 20 << 30
@@ -112,7 +105,7 @@ class StorageSettings(_Section):
     """How long slides and results stay on disk after every destination has the result."""
 
 
-class StudySettings(_Section):
+class StudySettings(Section):
     """When a slide counts as whole, and by which rules it is processed."""
 
     quiet_s: Annotated[float, Field(ge=0)] = 30.0
@@ -121,7 +114,7 @@ class StudySettings(_Section):
     """File of rules, see docs/rules.md; every H&E slide goes to every destination without one."""
 
 
-class PredictSettings(_Section):
+class PredictSettings(Section):
     """How slides are processed."""
 
     bundle: str = "her2st-lite"
@@ -136,7 +129,7 @@ class PredictSettings(_Section):
     """How often a slide is tried before it waits for a person."""
 
 
-class EncodeSettings(_Section):
+class EncodeSettings(Section):
     """Which forms results take, and how they are written."""
 
     forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = tuple(ResultForm)
@@ -187,7 +180,7 @@ class EncodeSettings(_Section):
         )
 
 
-class Destination(_Section):
+class Destination(Section):
     """Where results go: a DICOM peer by C-STORE, or a DICOMweb server by STOW-RS."""
 
     ae_title: AeTitle | None = None
@@ -219,7 +212,7 @@ class Destination(_Section):
         return self
 
 
-class DeliverySettings(_Section):
+class DeliverySettings(Section):
     """How long results are tried."""
 
     first_retry_s: Seconds = 30.0
@@ -234,33 +227,7 @@ class DeliverySettings(_Section):
     """Also send results to the AE that sent the slide, where it is among the destinations' addresses."""
 
 
-class WebSettings(_Section):
-    """DICOMweb and REST by HTTP. There is no login yet, so that only this machine may ask."""
-
-    host: str = "127.0.0.1"
-    """Address to listen at: 127.0.0.1, ::1 or localhost; others reach it through a proxy that asks who they are."""
-    port: Port = 8080
-    """TCP port; 0 for any that is free."""
-    public_url: WebAddress | None = None
-    """Address of that proxy, as viewers see it, such as https://slides.hospital.org/vst."""
-    cors_origins: tuple[Origin, ...] = ()
-    """Origins of viewers that other servers deliver, such as https://viewer.hospital.org."""
-
-    @model_validator(mode="after")
-    def _stays_on_this_machine(self) -> Self:
-        try:
-            is_loopback = self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            is_loopback = False
-        if not is_loopback:
-            raise ValueError(
-                "host must be 127.0.0.1, ::1 or localhost: there is no login yet, and anyone could read patient data; "
-                "put a proxy with TLS and login before it, and its address into public_url"
-            )
-        return self
-
-
-class ServeSettings(_Section):
+class ServeSettings(Section):
     """How the processes of the server live together."""
 
     host: Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0-9._-]*$")] = ""

@@ -210,6 +210,7 @@ def test_doctor_says_one_line_for_each_check(fine: None) -> None:
         "database",
         "disk",
         "DICOM port",
+        "web port",
         "destinations",
         "bundle her2st-lite",
         "device",

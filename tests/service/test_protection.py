@@ -18,7 +18,7 @@ from vst_dicom.service.serving import run_web
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "", "example.org"])  # noqa: S104
 def test_without_login_nobody_but_this_machine_is_served(host: str) -> None:
-    with pytest.raises(ValidationError, match="there is no login yet"):
+    with pytest.raises(ValidationError, match="as long as nobody must log in"):
         WebSettings(host=host)
 
 
@@ -44,8 +44,8 @@ def test_the_name_of_the_proxy_is_answered_and_makes_the_addresses(tmp_path: Pat
 
 
 def test_only_viewers_of_the_settings_read_across_origins(web: Web) -> None:
-    own = web.get("/health", headers={"Origin": "https://viewer.example"})
-    other = web.get("/health", headers={"Origin": "https://attacker.example"})
+    own = web.get("/health/ready", headers={"Origin": "https://viewer.example"})
+    other = web.get("/health/ready", headers={"Origin": "https://attacker.example"})
 
     assert own.headers["Access-Control-Allow-Origin"] == "https://viewer.example"
     assert "Access-Control-Allow-Origin" not in other.headers
@@ -125,4 +125,4 @@ def test_a_taken_port_is_said_so(tmp_path: Path) -> None:
 
 
 def test_health_says_that_the_database_answers(web: Web) -> None:
-    assert web.get("/health").json() == {"status": "ok"}
+    assert web.get("/health/ready").json() == {"status": "ok"}

@@ -12,6 +12,10 @@ from vst_dicom.domain.errors import UsageError
 from vst_dicom.ledger.states import JOB_TRANSITIONS, JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
     from vst_dicom.ledger.jobs import Job
 
 app = typer.Typer(no_args_is_help=True, help="List, show, retry and cancel jobs, and try deliveries again.")
@@ -117,7 +121,9 @@ def retry(
     if state is not None and state not in _RETRYABLE:
         msg = f"--state must be one of {', '.join(_RETRYABLE)}"
         raise UsageError(msg)
-    _move(config, keys, state, JobState.QUEUED, "queued again")
+    from vst_dicom.runtime.orders import retry_jobs
+
+    _order(config, keys, state, retry_jobs, "queued again")
 
 
 @app.command()
@@ -134,9 +140,8 @@ def deliver(
     Example: vst-dicom jobs deliver --all --to pacs
     """
     from vst_dicom.config import read_settings
-    from vst_dicom.ledger.deliveries import list_deliveries, retry_parked
     from vst_dicom.ledger.jobs import find_job, list_jobs
-    from vst_dicom.ledger.states import DeliveryState
+    from vst_dicom.runtime.orders import deliver_again
 
     if not keys and not everything:
         raise UsageError("say which jobs: give their keys, or --all; see: vst-dicom jobs list")
@@ -144,17 +149,10 @@ def deliver(
         chosen = [find_job(connection, key) for key in keys or ()]
         if everything:
             chosen += list_jobs(connection, states=[JobState.DONE], limit=10_000)
-        parked = [
-            row
-            for job in chosen
-            for row in list_deliveries(connection, job.key)
-            if row.state is DeliveryState.PARKED and to in ("", row.destination)
-        ]
-        for row in parked:
-            retry_parked(connection, row.id, datetime.now(UTC))
-    for row in parked:
+        tried = deliver_again(connection, chosen, datetime.now(UTC), to=to)
+    for row in tried:
         typer.echo(f"{row.job_key[:12]} to {row.destination}: tried again")
-    if not parked:
+    if not tried:
         typer.echo("no delivery of these was given up")
 
 
@@ -167,12 +165,20 @@ def cancel(
 
     Example: vst-dicom jobs cancel 3f2a
     """
-    _move(config, keys, None, JobState.CANCELLED, "cancelled")
+    from vst_dicom.runtime.orders import cancel_jobs
+
+    _order(config, keys, None, cancel_jobs, "cancelled")
 
 
-def _move(config: Path | None, keys: list[str] | None, state: JobState | None, to: JobState, done: str) -> None:
+def _order(
+    config: Path | None,
+    keys: list[str] | None,
+    state: JobState | None,
+    order: "Callable[[Connection, Sequence[Job], datetime], None]",
+    done: str,
+) -> None:
     from vst_dicom.config import read_settings
-    from vst_dicom.ledger.jobs import find_job, list_jobs, move_job
+    from vst_dicom.ledger.jobs import find_job, list_jobs
 
     if not keys and state is None:
         raise UsageError("say which jobs: give their keys; see: vst-dicom jobs list")
@@ -180,8 +186,7 @@ def _move(config: Path | None, keys: list[str] | None, state: JobState | None, t
         chosen = [find_job(connection, key) for key in keys or ()]
         if state is not None:
             chosen += list_jobs(connection, states=[state], limit=10_000)
-        for job in chosen:
-            move_job(connection, job.key, to, now=datetime.now(UTC), reason=f"{done} by a person")
+        order(connection, chosen, datetime.now(UTC))
     for job in chosen:
         typer.echo(f"{job.key[:12]} {done}")
 

@@ -22,6 +22,7 @@ from vst_dicom.cli import (
     serve,
     simulate,
     studies,
+    token,
     train,
 )
 from vst_dicom.domain.errors import ResourceError, VstDicomError
@@ -42,6 +43,7 @@ app.command("export")(export.export)
 app.command("serve", rich_help_panel=_SERVER)(serve.serve)
 app.add_typer(studies.app, name="studies", rich_help_panel=_SERVER)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=_SERVER)
+app.add_typer(token.app, name="token", rich_help_panel=_SERVER)
 app.command("send", rich_help_panel=_SERVER)(send.send)
 app.command("doctor", rich_help_panel=_SERVER)(doctor.doctor)
 app.add_typer(config.app, name="config", rich_help_panel=_SERVER)

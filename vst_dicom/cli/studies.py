@@ -106,23 +106,19 @@ def run_now(
     Example: vst-dicom studies run-now 1.2.826.0.1.3680043.8.498.1 --slide 3
     """
     from vst_dicom.config import read_settings
-    from vst_dicom.ledger.decisions import What, record_decision
-    from vst_dicom.ledger.slides import ask_to_run_now, count_instances, list_slides
+    from vst_dicom.ledger.slides import count_instances, list_slides
+    from vst_dicom.runtime.orders import run_slides_now
 
-    now = datetime.now(UTC)
     with open_ledger(read_settings(config)) as database, database.begin() as connection:
         known = list_slides(connection, study_instance_uid=study, limit=10_000)
         counts = count_instances(connection, [row.id for row in known])
-        chosen = sorted(row.id for row in known if counts.get(row.id) and slide in (None, row.id))
+        chosen = sorted(
+            (row for row in known if counts.get(row.id) and slide in (None, row.id)), key=lambda row: row.id
+        )
         if not chosen:
             raise _unknown(study, slide)
-        ask_to_run_now(connection, chosen, now)
-        for number in chosen:
-            reason = "a person asked to process the slide now"
-            record_decision(
-                connection, at=now, study_instance_uid=study, slide_id=number, what=What.ASKED, reason=reason
-            )
-    typer.echo(f"asked for slide {', '.join(map(str, chosen))}; see: vst-dicom studies show {study}")
+        run_slides_now(connection, chosen, datetime.now(UTC))
+    typer.echo(f"asked for slide {', '.join(str(row.id) for row in chosen)}; see: vst-dicom studies show {study}")
 
 
 def _unknown(study: str, slide: int | None = None) -> UsageError:

@@ -4,6 +4,8 @@
 
     VstDicomError
     ├── UsageError            the caller: the request itself cannot be carried out
+    │   ├── NotFoundError             what it names does not exist
+    │   └── ConflictError             the present state of things forbids it
     ├── InputError            the sender of the slide must act
     │   ├── MissingInputError         no such file, or nothing that is a slide
     │   ├── NotDicomError             the file is not DICOM
@@ -38,6 +40,18 @@ class UsageError(VstDicomError):
     """The request itself cannot be carried out; the caller must change it."""
 
     code = "usage"
+
+
+class NotFoundError(UsageError):
+    """What the request names does not exist."""
+
+    code = "usage-not-found"
+
+
+class ConflictError(UsageError):
+    """The request is fine, but the present state of what it is about forbids it."""
+
+    code = "usage-conflict"
 
 
 class InputError(VstDicomError):

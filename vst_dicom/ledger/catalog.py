@@ -100,7 +100,7 @@ class CatalogResult:
     series_instance_uid: str
 
 
-_IS_PUBLISHED: Final = and_(
+IS_PUBLISHED: Final = and_(
     jobs.c.copies_removed_at.is_(None),
     exists().where(result_instances.c.job_key == jobs.c.key).correlate(jobs),
     ~exists().where(shadows.c.job_key == jobs.c.key).correlate(jobs),
@@ -141,7 +141,7 @@ def _objects() -> Subquery:
             jobs.c.created_at.label("since"),
         )
         .join(jobs, jobs.c.key == result_instances.c.job_key)
-        .where(_IS_PUBLISHED)
+        .where(IS_PUBLISHED)
     )
     return union_all(received, made).subquery("objects")
 
@@ -228,7 +228,7 @@ def list_results(
             slides.c.series_instance_uid,
         )
         .join(slides, slides.c.id == jobs.c.slide_id)
-        .where(_IS_PUBLISHED)
+        .where(IS_PUBLISHED)
         .order_by(jobs.c.created_at.desc(), jobs.c.key)
     )
     if series_instance_uid:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, func, insert, or_, select
 
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.tables import decisions
@@ -95,7 +95,44 @@ def list_decisions(connection: Connection, study_instance_uid: str, *, limit: in
         .order_by(decisions.c.id.desc())
         .limit(limit)
     ).all()
-    return [
-        Decision(utc(row.at), row.study_instance_uid, row.slide_id, row.job_key, row.what, row.reason)
-        for row in reversed(rows)
-    ]
+    return [_decision(row) for row in reversed(rows)]
+
+
+def find_decisions(
+    connection: Connection,
+    *,
+    study_instance_uid: str = "",
+    slide_id: int | None = None,
+    what: str = "",
+    limit: int,
+    offset: int = 0,
+) -> tuple[list[Decision], int]:
+    """Read a page of decisions, the newest first, and how many there are on all pages.
+
+    Parameters
+    ----------
+    connection
+        To the ledger.
+    study_instance_uid
+        Of this study only; of all if empty.
+    slide_id
+        About this slide, or about no slide of the study in particular; about all if None.
+    what
+        Of this kind only; of all if empty.
+    limit, offset
+        Which page.
+    """
+    wanted = []
+    if study_instance_uid:
+        wanted.append(decisions.c.study_instance_uid == study_instance_uid)
+    if slide_id is not None:
+        wanted.append(or_(decisions.c.slide_id == slide_id, decisions.c.slide_id.is_(None)))
+    if what:
+        wanted.append(decisions.c.what == what)
+    total = connection.execute(select(func.count()).select_from(decisions).where(*wanted)).scalar_one()
+    query = select(decisions).where(*wanted).order_by(decisions.c.id.desc()).limit(limit).offset(offset)
+    return [_decision(row) for row in connection.execute(query)], total
+
+
+def _decision(row: Row[Any]) -> Decision:
+    return Decision(utc(row.at), row.study_instance_uid, row.slide_id, row.job_key, row.what, row.reason)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from vst_dicom.domain.errors import UsageError
+from vst_dicom.domain.errors import ConflictError, NotFoundError
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.states import DeliveryState
 from vst_dicom.ledger.tables import deliveries, result_instances
@@ -108,13 +108,13 @@ def read_delivery(connection: Connection, delivery_id: int) -> Delivery:
 
     Raises
     ------
-    UsageError
+    NotFoundError
         If there is none.
     """
     row = connection.execute(select(deliveries).where(deliveries.c.id == delivery_id)).one_or_none()
     if row is None:
         msg = f"there is no delivery {delivery_id}"
-        raise UsageError(msg)
+        raise NotFoundError(msg)
     return _delivery(row)
 
 
@@ -122,6 +122,29 @@ def list_deliveries(connection: Connection, job_key: str) -> list[Delivery]:
     """Read all rows of one job."""
     query = select(deliveries).where(deliveries.c.job_key == job_key).order_by(deliveries.c.id)
     return [_delivery(row) for row in connection.execute(query)]
+
+
+def list_deliveries_of(connection: Connection, job_keys: Collection[str]) -> dict[str, list[Delivery]]:
+    """Read all rows of some jobs, by key."""
+    found: dict[str, list[Delivery]] = {}
+    query = select(deliveries).where(deliveries.c.job_key.in_(job_keys)).order_by(deliveries.c.id)
+    for row in connection.execute(query):
+        found.setdefault(row.job_key, []).append(_delivery(row))
+    return found
+
+
+def read_traffic(connection: Connection) -> dict[str, tuple[dict[DeliveryState, int], Delivery]]:
+    """How many deliveries to each destination stand where, and the last that was begun."""
+    counted = select(
+        deliveries.c.destination, deliveries.c.state, func.count().label("n"), func.max(deliveries.c.id).label("last")
+    ).group_by(deliveries.c.destination, deliveries.c.state)
+    counts: dict[str, dict[DeliveryState, int]] = {}
+    last: dict[str, int] = {}
+    for row in connection.execute(counted):
+        counts.setdefault(row.destination, {})[DeliveryState(row.state)] = row.n
+        last[row.destination] = max(last.get(row.destination, 0), row.last)
+    rows = connection.execute(select(deliveries).where(deliveries.c.id.in_(last.values())))
+    return {row.destination: (counts[row.destination], _delivery(row)) for row in rows}
 
 
 def list_due(connection: Connection, now: datetime, limit: int) -> list[Delivery]:
@@ -290,7 +313,7 @@ def retry_parked(connection: Connection, delivery_id: int, now: datetime) -> Non
 
     Raises
     ------
-    UsageError
+    ConflictError
         If it is not parked.
     """
     values = {
@@ -304,7 +327,7 @@ def retry_parked(connection: Connection, delivery_id: int, now: datetime) -> Non
     parked = (deliveries.c.id == delivery_id, deliveries.c.state == DeliveryState.PARKED)
     if not connection.execute(update(deliveries).where(*parked).values(values)).rowcount:
         msg = f"delivery {delivery_id} is not parked, so there is nothing to retry"
-        raise UsageError(msg)
+        raise ConflictError(msg)
 
 
 def send_again(connection: Connection, job_key: str, now: datetime) -> None:

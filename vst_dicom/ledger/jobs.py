@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from vst_dicom.domain.errors import UsageError
+from vst_dicom.domain.errors import ConflictError, NotFoundError, UsageError
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.states import JOB_TRANSITIONS, JobState
 from vst_dicom.ledger.tables import instances, jobs, slides
@@ -127,14 +127,14 @@ def read_job(connection: Connection, key: str) -> Job:
 
     Raises
     ------
-    UsageError
+    NotFoundError
         If there is none of this key.
     """
     row = connection.execute(select(jobs).where(jobs.c.key == key)).one_or_none()
     if row is None:
         msg = f"there is no job {key}; see: vst-dicom jobs list"
-        raise UsageError(msg)
-    return _job(row)
+        raise NotFoundError(msg)
+    return to_job(row)
 
 
 def find_job(connection: Connection, prefix: str) -> Job:
@@ -150,15 +150,20 @@ def find_job(connection: Connection, prefix: str) -> Job:
         found = "more than one job has a key" if rows else "no job has a key"
         msg = f"{found} that starts with {prefix!r}; see: vst-dicom jobs list"
         raise UsageError(msg)
-    return _job(rows[0])
+    return to_job(rows[0])
 
 
-def list_jobs(connection: Connection, *, states: Iterable[JobState] = JobState, limit: int = 100) -> list[Job]:
+def list_jobs(
+    connection: Connection, *, states: Iterable[JobState] = JobState, limit: int = 100, offset: int = 0
+) -> list[Job]:
     """Read the newest jobs in these states, newest first."""
-    rows = connection.execute(
-        select(jobs).where(jobs.c.state.in_(list(states))).order_by(jobs.c.created_at.desc(), jobs.c.key).limit(limit)
-    )
-    return [_job(row) for row in rows]
+    query = select(jobs).where(jobs.c.state.in_(list(states))).order_by(jobs.c.created_at.desc(), jobs.c.key)
+    return [to_job(row) for row in connection.execute(query.limit(limit).offset(offset))]
+
+
+def count_jobs(connection: Connection, states: Iterable[JobState] = JobState) -> int:
+    """Count jobs in these states."""
+    return connection.execute(select(func.count()).select_from(jobs).where(jobs.c.state.in_(list(states)))).scalar_one()
 
 
 def list_not_enqueued(connection: Connection, limit: int) -> list[Job]:
@@ -169,13 +174,13 @@ def list_not_enqueued(connection: Connection, limit: int) -> list[Job]:
         .order_by(jobs.c.priority, jobs.c.created_at)
         .limit(limit)
     )
-    return [_job(row) for row in rows]
+    return [to_job(row) for row in rows]
 
 
 def list_enqueued(connection: Connection, limit: int, after: str = "") -> list[Job]:
     """Read open jobs that the engine was told of, by key, from the first key after `after`."""
     told = (jobs.c.state.in_(_OPEN_STATES), jobs.c.enqueued.is_(True), jobs.c.key > after)
-    return [_job(row) for row in connection.execute(select(jobs).where(*told).order_by(jobs.c.key).limit(limit))]
+    return [to_job(row) for row in connection.execute(select(jobs).where(*told).order_by(jobs.c.key).limit(limit))]
 
 
 def mark_enqueued(connection: Connection, key: str, round_: int) -> None:
@@ -195,8 +200,10 @@ def move_job(connection: Connection, key: str, to: JobState, *, now: datetime, r
 
     Raises
     ------
-    UsageError
-        If there is no such job, or the table of transitions forbids the step.
+    NotFoundError
+        If there is no such job.
+    ConflictError
+        If the table of transitions forbids the step.
     """
     state = read_job(connection, key).state
     values: dict[str, Any] = {"state": to, "reason": reason[:_REASON_LENGTH]}
@@ -210,8 +217,20 @@ def move_job(connection: Connection, key: str, to: JobState, *, now: datetime, r
     if not moved:
         allowed = ", ".join(sorted(JOB_TRANSITIONS[state])) or "nowhere"
         msg = f"job {key} is {state} and can go to {allowed}, not to {to}; see: vst-dicom jobs show {key[:12]}"
-        raise UsageError(msg)
+        raise ConflictError(msg)
     return state
+
+
+def change_priority(connection: Connection, key: str, priority: int) -> bool:
+    """Let a job go sooner or later; False, with nothing written, if it is neither queued nor running.
+
+    A queued one begins a new round: what the engine was told of the former comes to nothing.
+    """
+    waiting = update(jobs).where(jobs.c.key == key, jobs.c.state == JobState.QUEUED)
+    if connection.execute(waiting.values(_NEW_ROUND | {"priority": priority})).rowcount:
+        return True
+    running = update(jobs).where(jobs.c.key == key, jobs.c.state == JobState.RUNNING)
+    return connection.execute(running.values(priority=priority)).rowcount == 1
 
 
 def read_attempts(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
@@ -324,7 +343,8 @@ def _insert_if_new(connection: Connection) -> Any:
     return insert(jobs)
 
 
-def _job(row: Row[Any]) -> Job:
+def to_job(row: Row[Any]) -> Job:
+    """Read a job from all columns of its row."""
     return Job(
         key=row.key,
         slide_id=row.slide_id,

@@ -164,20 +164,20 @@ def list_series_slides(connection: Connection, study_instance_uid: str, series_i
         .order_by(slides.c.id)
         .with_for_update()
     )
-    return [_slide(row) for row in connection.execute(query)]
+    return [to_slide(row) for row in connection.execute(query)]
 
 
 def list_due_slides(connection: Connection, now: datetime, limit: int) -> list[Slide]:
     """Read the slides that somebody must look at, the longest due first."""
     query = select(slides).where(slides.c.due_at <= now).order_by(slides.c.due_at, slides.c.id).limit(limit)
-    return [_slide(row) for row in connection.execute(query)]
+    return [to_slide(row) for row in connection.execute(query)]
 
 
 def read_slide(connection: Connection, slide_id: int, *, lock: bool = False) -> Slide | None:
     """Read one slide; None if there is none of this number. With `lock`, others wait until the transaction ends."""
     query = select(slides).where(slides.c.id == slide_id)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    return None if row is None else _slide(row)
+    return None if row is None else to_slide(row)
 
 
 def list_slides(
@@ -192,7 +192,7 @@ def list_slides(
     if study_instance_uid:
         query = query.where(slides.c.study_instance_uid == study_instance_uid)
     query = query.order_by(slides.c.last_instance_at.desc(), slides.c.id).limit(limit)
-    return [_slide(row) for row in connection.execute(query)]
+    return [to_slide(row) for row in connection.execute(query)]
 
 
 def count_instances(connection: Connection, slide_ids: Collection[int]) -> dict[int, int]:
@@ -299,7 +299,8 @@ def _instance(row: Row[Any]) -> SpooledInstance:
     return SpooledInstance(**values | {"received_at": utc(row.received_at)})
 
 
-def _slide(row: Row[Any]) -> Slide:
+def to_slide(row: Row[Any]) -> Slide:
+    """Read a slide from all columns of its row."""
     return Slide(
         id=row.id,
         group_key=row.group_key,

@@ -61,6 +61,7 @@ slides = Table(
     Column("reply_to_ae", String(16), nullable=False, default=""),
     Column("reply_to_address", String(64), nullable=False, default=""),
     Index("ix_slides_state", "state", "last_instance_at"),
+    Index("ix_slides_latest", "last_instance_at", "id"),
     Index("ix_slides_series", "study_instance_uid", "series_instance_uid"),
 )
 
@@ -150,4 +151,52 @@ heartbeats = Table(
     Column("executor_id", String(100), primary_key=True),
     Column("role", String(20), nullable=False),
     Column("beat_at", DateTime(timezone=True), nullable=False),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("lookup", String(16), primary_key=True),  # the part of a token that is no secret
+    Column("sha256", String(64), nullable=False),  # of the secret part
+    Column("name", String(100), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("revoked_at", DateTime(timezone=True)),
+)
+
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    Column("sha256", String(64), primary_key=True),  # of what the cookie holds
+    Column("subject", String(255), nullable=False),  # who, as the identity provider or the token names them
+    Column("role", String(16), nullable=False),
+    Column("lookup", String(16), ForeignKey("api_tokens.lookup")),  # begun with this token, and ends with it
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("sha256", String(64), primary_key=True),  # of the state sent to the identity provider; used once
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(128), nullable=False),  # PKCE (RFC 7636)
+    Column("return_to", String(2000), nullable=False),  # a path of this server
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, index=True),
+    Column("who", String(300), nullable=False),  # staff or machine; empty if nobody said
+    Column("role", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("method", String(8), nullable=False),
+    Column("route", String(200), nullable=False),  # as declared, without values
+    Column("study_instance_uid", _Uid, nullable=False, index=True),  # empty if it is about none, or many
+    Column("target", String(64), nullable=False),  # UID, key or number that the request named
+    Column("status", Integer, nullable=False),  # HTTP
 )

@@ -140,18 +140,38 @@ def built_in_folder() -> Path:
 
 def list_bundles(folders: Sequence[Path] = ()) -> tuple[BundleListing, ...]:
     """Find the built-in bundles and those directly inside the folders given; reads manifests only."""
-    found = []
+    found: list[BundleListing] = []
     for folder in (built_in_folder(), *folders):
         if not folder.is_dir():
             continue
-        for path in sorted(folder.iterdir()):
-            if not (path / MANIFEST_FILE).is_file():
-                continue
-            try:
-                found.append(BundleListing(path, parse_manifest(_read(path, MANIFEST_FILE))))
-            except BundleError as error:
-                found.append(BundleListing(path, None, str(error)))
+        found += [read_listing(path) for path in sorted(folder.iterdir()) if (path / MANIFEST_FILE).is_file()]
     return tuple(found)
+
+
+def read_listing(folder: Path) -> BundleListing:
+    """Read the manifest in a folder, as far as it can be read."""
+    try:
+        return BundleListing(folder, parse_manifest(_read(folder, MANIFEST_FILE)))
+    except BundleError as error:
+        return BundleListing(folder, None, str(error))
+
+
+def read_card_page(folder: Path, manifest: Manifest) -> str:
+    """Read the card of a bundle as a page for a browser; weights are neither read nor checked.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is older than such pages, or the page is not the one that the manifest names.
+    """
+    if CARD_PAGE_FILE not in manifest.files:
+        msg = f"bundle {manifest.id} was made before cards had a page; see: vst-dicom bundle card {manifest.id}"
+        raise BundleError(msg)
+    content = _read(folder, CARD_PAGE_FILE)
+    if hashlib.sha256(content).hexdigest() != manifest.files[CARD_PAGE_FILE]:
+        msg = f"{CARD_PAGE_FILE} in bundle {manifest.id} was changed; get the bundle again"
+        raise BundleError(msg)
+    return _decode(content, CARD_PAGE_FILE)
 
 
 def read_identity(path_or_id: Path | str = DEFAULT_BUNDLE, folders: Sequence[Path] = ()) -> BundleIdentity:

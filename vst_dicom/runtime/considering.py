@@ -113,14 +113,25 @@ def read_site_rules(settings: Settings) -> Rules:
     if settings.study.rules is None:
         return Rules()
     rules = read_rules(settings.study.rules)
+    check_destinations(rules, settings, f"rules file {settings.study.rules}")
+    return rules
+
+
+def check_destinations(rules: Rules, settings: Settings, name: str) -> None:
+    """Check that every destination that rules name exists; `name` is what messages call the rules.
+
+    Raises
+    ------
+    UsageError
+        If one does not.
+    """
     unknown = rules.unknown_destinations(settings.destinations)
     if unknown:
         msg = (
-            f"rules file {settings.study.rules} names destinations that the settings do not have: "
+            f"{name} names destinations that the settings do not have: "
             f"{', '.join(unknown)}; add [destinations.{unknown[0]}] or correct the name"
         )
         raise UsageError(msg)
-    return rules
 
 
 def _find_problem(rows: Sequence[SpooledInstance], facts: Mapping[int, InstanceFacts]) -> str:

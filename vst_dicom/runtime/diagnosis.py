@@ -210,7 +210,12 @@ def _check_web_port(settings: Settings) -> Finding:
     try:
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.get(f"http://{address}:{web.port}/health", timeout=_LONGEST_WAIT_S, allow_redirects=False)
+            answer = session.get(
+                f"http://{address}:{web.port}/health/ready",
+                headers={"Host": "127.0.0.1"},  # one of the names that it answers to, whatever it listens at
+                timeout=_LONGEST_WAIT_S,
+                allow_redirects=False,
+            )
         is_ours = answer.ok and answer.json() == {"status": "ok"}
     except requests.RequestException:
         is_ours = False

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from vst_dicom.config import AllowedPeer, Destination, Settings, TlsSettings
+from vst_dicom.web_settings import OidcSettings
 
 _HEAD: Final = """\
 # All settings of vst_dicom. A line "# name = value" is a default: uncomment it to change it.
@@ -18,6 +19,7 @@ _EXAMPLES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("dicom.tls", TlsSettings),
     ("[dicom.allowed_peers]", AllowedPeer),
     ("destinations.NAME", Destination),
+    ("web.auth.oidc", OidcSettings),
 )
 """Sections that do not exist until they are written."""
 
@@ -71,7 +73,7 @@ def _value(field: FieldInfo) -> str:
 
 def _toml(value: Any) -> str:
     if hasattr(value, "total_seconds"):
-        return json.dumps(f"P{value.days}D")
+        return json.dumps(f"P{value.days}D" if value.days else f"PT{value.seconds // 3600}H")
     if isinstance(value, tuple | frozenset):
         return json.dumps([str(part) for part in value])
     return json.dumps(value if isinstance(value, bool | int | float) else str(value))

@@ -4,23 +4,54 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from vst_dicom import __version__
 from vst_dicom.config import Settings
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY
-from vst_dicom.service import result_routes, retrieve_routes, search_routes
-from vst_dicom.service.addresses import API
+from vst_dicom.service import (
+    bundle_routes,
+    destination_routes,
+    event_routes,
+    health_routes,
+    job_routes,
+    result_routes,
+    retrieve_routes,
+    rule_routes,
+    search_routes,
+    slide_routes,
+)
+from vst_dicom.service.access import audit_routes, login_routes, session_routes
+from vst_dicom.service.access.auditing import Audited
+from vst_dicom.service.access.guard import Rates, guard
+from vst_dicom.service.access.principals import Gatekeeper
 from vst_dicom.service.archive import Archive
+from vst_dicom.service.events import SlideFeed
+from vst_dicom.service.foreign_requests import OwnRequestsOnly
 from vst_dicom.service.middleware import EveryResponse
+from vst_dicom.service.openapi import describe_api
 from vst_dicom.service.problems import add_problem_handlers
 
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _READABLE_HEADERS: Final = ("Content-Range", "ETag", "Warning")
+_ROUTES: Final = (
+    search_routes,
+    retrieve_routes,
+    result_routes,
+    slide_routes,
+    job_routes,
+    event_routes,
+    bundle_routes,
+    rule_routes,
+    destination_routes,
+    health_routes,
+    session_routes,
+    login_routes,
+    audit_routes,
+)
 
 
 def make_app(settings: Settings, database: Engine) -> FastAPI:
@@ -34,34 +65,35 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
     settings
         Of the whole server.
     database
-        The ledger; only read.
+        The ledger.
     """
     app = FastAPI(
         title="vst_dicom",
         version=__version__,
         description=RESEARCH_USE_ONLY,
-        openapi_url=f"{API}/openapi.json",
+        openapi_url=None,  # it has a route of its own, which asks for a login like the others
+        dependencies=[Depends(guard)],
         docs_url=None,  # these pages load programs from elsewhere
         redoc_url=None,
     )
     app.state.archive = Archive(database, settings.spool, settings.results)
     app.state.public_url = settings.web.public_url
-    for routes in (search_routes, retrieve_routes, result_routes):
+    app.state.settings = settings
+    app.state.database = database
+    app.state.feed = SlideFeed(database)
+    app.state.gate = Gatekeeper(settings.web, database)
+    app.state.rates = Rates(settings.web.rates)
+    for routes in _ROUTES:
         app.include_router(routes.router)
-
-    @app.get("/health", tags=["Operation"])
-    def report_health() -> Response:
-        """Say whether this process lives and reaches the database; 503 if it does not."""
-        with app.state.archive.connect() as connection:
-            connection.execute(text("SELECT 1"))
-        return JSONResponse({"status": "ok"})
-
+    describe_api(app)
     add_problem_handlers(app)
+    app.add_middleware(Audited, database=database)
+    app.add_middleware(OwnRequestsOnly, public_url=settings.web.public_url)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.web.cors_origins,
         allow_methods=("GET",),
-        allow_headers=("Accept", "If-None-Match", "Range"),
+        allow_headers=("Accept", "Authorization", "If-None-Match", "Range"),
         expose_headers=_READABLE_HEADERS,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings), www_redirect=False)

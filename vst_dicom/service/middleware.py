@@ -16,7 +16,7 @@ _SECURITY: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
-_BULK_ROUTES: Final = ("/frames/", "/bulkdata/", "/health")
+_BULK_ROUTES: Final = ("/frames/", "/bulkdata/", "/health/")
 """Asked by the thousand; logged only when they fail."""
 
 

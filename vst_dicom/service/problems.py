@@ -10,15 +10,27 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from vst_dicom.domain.errors import InputError, MissingInputError, ResourceError, UsageError, VstDicomError
+from vst_dicom.domain.errors import (
+    ConflictError,
+    InputError,
+    MissingInputError,
+    NotFoundError,
+    PeerError,
+    ResourceError,
+    UsageError,
+    VstDicomError,
+)
 
 _log = structlog.get_logger(__name__)
 
 _STATUS: Final[tuple[tuple[type[Exception], HTTPStatus], ...]] = (
     (MissingInputError, HTTPStatus.NOT_FOUND),
     (InputError, HTTPStatus.CONFLICT),  # the stored instance does not allow what was asked for
+    (NotFoundError, HTTPStatus.NOT_FOUND),
+    (ConflictError, HTTPStatus.CONFLICT),
     (UsageError, HTTPStatus.BAD_REQUEST),
     (ResourceError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (PeerError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """First match wins, so a subclass stands above its base."""
 

@@ -45,10 +45,13 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
     try:
         with _listen(settings.web.host, settings.web.port) as listener:
             port = int(listener.getsockname()[1])
+            app = make_app(settings, database)
             config = uvicorn.Config(
-                make_app(settings, database),
+                app,
                 access_log=False,
                 log_config=None,
+                proxy_headers=bool(settings.web.trusted_proxies),
+                forwarded_allow_ips=list(settings.web.trusted_proxies),
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_DRAIN_S,
@@ -61,6 +64,7 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
                 on_ready(port)
             stop.wait()
             server.should_exit = True
+            app.state.feed.close()
             thread.join()
     finally:
         database.dispose()

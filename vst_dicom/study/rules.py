@@ -176,19 +176,43 @@ def read_rules(path: Path) -> Rules:
     UsageError
         If it cannot be read, or says something that is not understood; every fault is named.
     """
+    name = f"rules file {path}"
     try:
         if path.stat().st_size > _MOST_FILE_BYTES:
-            msg = f"rules file {path} is larger than {_MOST_FILE_BYTES >> 20} MiB; split what it does or shorten it"
+            msg = f"{name} is larger than {_MOST_FILE_BYTES >> 20} MiB; split what it does or shorten it"
             raise UsageError(msg)
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"rules file {path} cannot be read: {error}"
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{name} cannot be read: {error}"
+        raise UsageError(msg) from error
+    return parse_rules(text, name)
+
+
+def parse_rules(text: str, name: str) -> Rules:
+    """Parse rules.
+
+    Parameters
+    ----------
+    text
+        TOML.
+    name
+        What messages call it.
+
+    Raises
+    ------
+    UsageError
+        If it is no TOML, or says something that is not understood; every fault is named.
+    """
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        msg = f"{name} cannot be read: {error}"
         raise UsageError(msg) from error
     try:
         return Rules.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(f"{_place(fault['loc'], content)}: {fault['msg']}" for fault in error.errors())
-        msg = f"rules file {path} does not fit: {faults}"
+        msg = f"{name} does not fit: {faults}"
         raise UsageError(msg) from error
 
 
