@@ -13,11 +13,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from vst_dicom import __version__
 from vst_dicom.config import Settings
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY
-from vst_dicom.service import result_routes, retrieve_routes, search_routes
+from vst_dicom.service import page_routes, result_routes, retrieve_routes, search_routes, view_routes
 from vst_dicom.service.addresses import API
 from vst_dicom.service.archive import Archive
 from vst_dicom.service.middleware import EveryResponse
 from vst_dicom.service.problems import add_problem_handlers
+from vst_dicom.service.slide_views import SlideViews
 
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _READABLE_HEADERS: Final = ("Content-Range", "ETag", "Warning")
@@ -45,8 +46,9 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
         redoc_url=None,
     )
     app.state.archive = Archive(database, settings.spool, settings.results)
+    app.state.views = SlideViews(app.state.archive, settings.spool)
     app.state.public_url = settings.web.public_url
-    for routes in (search_routes, retrieve_routes, result_routes):
+    for routes in (search_routes, retrieve_routes, result_routes, view_routes, page_routes):
         app.include_router(routes.router)
 
     @app.get("/health", tags=["Operation"])
