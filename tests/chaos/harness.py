@@ -49,6 +49,8 @@ quiet_s = 0.3
 rules = "{rules}"
 [predict]
 most_attempts = 20
+[web]
+port = 0
 [serve]
 host = "{host}"
 poll_s = 0.2

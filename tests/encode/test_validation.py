@@ -5,6 +5,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from conformance.write_findings import TARGET, render
 from tests.encode.conftest import MakeResult, MakeSource
 from tests.programs import needs_dciodvfy
 from vst_dicom.domain.errors import EncodingError
@@ -124,3 +125,7 @@ def test_every_accepted_finding_says_why_and_where() -> None:
     for known in accepted_findings():
         assert known.reason.endswith(".")
         assert known.reference.startswith("PS3.")
+
+
+def test_the_table_for_people_is_made_from_the_table_for_machines() -> None:
+    assert TARGET.read_text(encoding="utf-8") == render()

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_validator.validator.dicom_info import DicomInfo
 
 from tests.encode.conftest import MakeResult, MakeSource
+from tests.encode.standard_tables import findings_of, read_tables
 from tests.programs import (
     needs,
     needs_dcentvfy,
@@ -173,6 +175,55 @@ def test_dcmdump_reads_every_object(written):
             status, output = run("dcmdump", "-q", str(path))
             assert status == 0, output
             assert "E: " not in output
+
+
+@pytest.fixture(scope="module")
+def tables() -> DicomInfo:
+    return read_tables()
+
+
+@pytest.fixture(scope="module")
+def by_the_tables(written: dict[str, Written], tables: DicomInfo) -> dict[str, dict[str, set[str]]]:
+    """What pydicom's validator says, by way of writing and SOP Class UID."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for name, all_ in written.items():
+        found[name] = {}
+        for path in all_.objects:
+            dataset = pydicom.dcmread(path)
+            found[name].setdefault(str(dataset.SOPClassUID), set()).update(findings_of(dataset, tables))
+    return found
+
+
+@pytest.mark.parametrize("name", [*ENCODINGS, "poor result", "no hotspots"])
+def test_the_standards_tables_find_only_what_the_table_accepts(by_the_tables, name):
+    left = {
+        uid: lines
+        for uid, found in by_the_tables[name].items()
+        if (lines := unlisted("dicom-validator", uid, sorted(found)))
+    }
+
+    assert left == {}
+
+
+def test_the_table_accepts_nothing_that_the_standards_tables_do_not_find(by_the_tables):
+    found: dict[str, set[str]] = {}
+    for by_class in by_the_tables.values():
+        for uid, lines in by_class.items():
+            found.setdefault(uid, set()).update(lines)
+
+    assert never_found("dicom-validator", found) == []
+
+
+def test_the_standards_tables_would_find_what_is_missing_or_too_much(written, tables):
+    (path,) = [path for path in written["usual"].objects if path.name == "segmentation.dcm"]
+    dataset = pydicom.dcmread(path)
+    del dataset.SegmentSequence[0].SegmentLabel
+    dataset.EchoTime = 5
+
+    found = findings_of(dataset, tables)
+
+    assert any(line.startswith("SegmentSequence/SegmentLabel: TagMissing") for line in found)
+    assert any(line.startswith("EchoTime: TagUnexpected") for line in found)
 
 
 @needs("java", "pixelmed-apps")

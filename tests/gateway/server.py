@@ -41,6 +41,8 @@ reserve_fraction = 0
 [study]
 quiet_s = 1
 rules = {rules}
+[web]
+port = 0
 [serve]
 poll_s = 0.2
 beat_s = 0.5

@@ -33,11 +33,11 @@ DICOM_FORMS = frozenset({ResultForm.PARAMETRIC_MAP, ResultForm.SEGMENTATION, Res
 EVERYTHING = {
     "annotations.dcm",
     "expression.h5ad",
+    "gene-segmentation.dcm",
     "overview.png",
     "parametric-map.dcm",
     "report.dcm",
     "segmentation.dcm",
-    "gene-segmentation.dcm",
     "summary.json",
     "tiles.geojson",
 }

@@ -5,7 +5,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import insert, select, update
 
 from tests.runtime.spooled import Gateway, at
-from tests.study.headers import SEGMENTATION, SERIES, STUDY, part_header, slide_header, stained
+from tests.study.headers import SEGMENTATION, SERIES, STUDY, painted, part_header, slide_header, stained
 from vst_dicom.domain.errors import BundleError, UsageError
 from vst_dicom.ledger.states import JobState, SlideState
 from vst_dicom.ledger.tables import instances, jobs, result_instances
@@ -259,6 +259,17 @@ def test_an_image_that_our_device_made_is_our_own(gateway: Gateway) -> None:
     model = Dataset()
     model.DeviceUID = "2.25.7"
     gateway.receive(slide_header("1.1", ContributingEquipmentSequence=[model]))
+    gateway.coordinate(30)
+
+    assert (gateway.jobs, gateway.slides, gateway.count_own()) == ([], [], 1)
+    assert gateway.decisions(STUDY)[-1].what == "own result came back"
+
+
+@pytest.mark.parametrize("derived", ["NONE", "RESAMPLED"])
+def test_a_gene_painted_over_a_slide_never_becomes_a_slide_even_if_its_model_is_gone(
+    gateway: Gateway, derived: str
+) -> None:
+    gateway.receive(painted(slide_header("1.1", derived=derived)))
     gateway.coordinate(30)
 
     assert (gateway.jobs, gateway.slides, gateway.count_own()) == ([], [], 1)

@@ -248,7 +248,11 @@ def test_a_site_chooses_the_forms_of_its_results(database: Engine, settings: Set
 
     assert run(database, chosen, key) is JobState.DONE
 
-    assert {path.name for path in (chosen.results / key).glob("*.dcm")} == {"segmentation.dcm", "report.dcm"}
+    assert {path.name for path in (chosen.results / key).glob("*.dcm")} == {
+        "segmentation.dcm",
+        "gene-segmentation.dcm",
+        "report.dcm",
+    }
 
 
 def test_a_gene_that_settings_color_and_a_bundle_lacks_stops_nothing_and_is_named(

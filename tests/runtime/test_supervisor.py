@@ -176,8 +176,8 @@ def test_every_role_of_the_table_exists(name: str) -> None:
 
 
 def test_an_unknown_role_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(UsageError, match="receiver, worker-cpu, worker-gpu, delivery"):
-        find_role("web")
+    with pytest.raises(UsageError, match="receiver, worker-cpu, worker-gpu, delivery, web"):
+        find_role("viewer")
 
 
 def test_a_process_is_named_by_host_role_and_slot(tmp_path: Path) -> None:
@@ -192,6 +192,7 @@ def test_a_process_is_named_by_host_role_and_slot(tmp_path: Path) -> None:
         ("vst_dicom.runtime.roles", "torch dbos highdicom pydicom"),
         ("vst_dicom.runtime.supervisor", "torch dbos highdicom pydicom"),
         ("vst_dicom.runtime.delivery", "torch highdicom"),
+        ("vst_dicom.service.serving", "torch highdicom matplotlib anndata"),
         ("vst_dicom.cli.jobs", "torch dbos highdicom pydicom sqlalchemy"),
         ("vst_dicom.cli.serve", "torch dbos highdicom pydicom sqlalchemy"),
     ],

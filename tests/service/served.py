@@ -71,7 +71,7 @@ class Site:
     def decide(self) -> None:
         """Group what came, and make jobs of it at once."""
         coordinator = Coordinator(
-            self.database, self.settings, bundle_sha256=lambda _: "b" * 64, own_device_uids=lambda: frozenset()
+            self.database, self.settings, bundle_sha256=lambda _: "b" * 64, own_device_uids=frozenset
         )
         coordinator.coordinate(START)
         with self.database.begin() as connection:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from tests.study.headers import painted
 from tests.wsi_builder import JPEG_LS, Wsi, paint, write_wsi
 from vst_dicom.domain.errors import (
     DamagedInstanceError,
@@ -129,6 +130,17 @@ def test_results_beside_a_slide_are_passed_over(tmp_path: Path) -> None:
 
     assert isinstance(slide, DicomFiles)
     assert len(slide.instances) == 1
+
+
+def test_a_gene_painted_over_a_slide_is_no_slide(tmp_path: Path) -> None:
+    write_wsi(tmp_path / "results" / "overlay.dcm", Wsi([IMAGE], series="1.2.2", change=painted))
+
+    with pytest.raises(UnsupportedInstanceError, match="results themselves"):
+        find_slides([tmp_path])
+    write_wsi(tmp_path / "slide.dcm", Wsi([IMAGE], series="1.2.1"))
+    (slide,) = find_slides([tmp_path])
+    assert isinstance(slide, DicomFiles)
+    assert [instance.path.name for instance in slide.instances] == ["slide.dcm"]
 
 
 def test_a_ct_series_is_refused_by_name(tmp_path: Path) -> None:

@@ -61,6 +61,15 @@ def stained(header: Dataset, code: str, meaning: str) -> Dataset:
     return header
 
 
+def painted(header: Dataset, *, manufacturer: str = "vst_dicom", purpose: str = "109102") -> Dataset:
+    """Say that a product processed the image, as results of this product do (PS3.3 C.12.1.1.5)."""
+    code, equipment = Dataset(), Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = purpose, "DCM", "Processing Equipment"
+    equipment.Manufacturer, equipment.PurposeOfReferenceCodeSequence = manufacturer, [code]
+    header.ContributingEquipmentSequence = [equipment]
+    return header
+
+
 def write_header(path: Path, header: Dataset) -> Path:
     """Write a Part 10 file."""
     meta = FileMetaDataset()

@@ -3,6 +3,7 @@
 from typing import Final
 
 import numpy as np
+from matplotlib import colormaps
 from numpy.typing import NDArray
 
 from tests.viewers.planted import PlantedResult, cells_without_tile, to_slide_mm
@@ -53,3 +54,18 @@ def assert_slide_lies_as_stated(screen: Screen, planted: PlantedResult, bare: ND
     glass = at(bare, glass_on(screen, planted)).astype(float)
     assert np.median(tissue.min(axis=1)) < 200
     assert np.median(glass.min(axis=1)) > 235
+
+
+def assert_colored_by_value(screen: Screen, planted: PlantedResult, picture: NDArray[np.int16], column: int) -> None:
+    """Tiles have the hue of viridis at their value, over gray; all else is the slide.
+
+    Differences between bands are compared, in which gray tissue plays no part.
+    """
+    result = planted.outcome.result
+    values = result.expression.values[:, column]
+    share = (values - values.min()) / np.ptp(values)
+    wanted = 0.6 * 255 * colormaps["viridis"](share)[:, :3]
+    places = tiles_on(screen, planted)
+    steps = range(-4, 5)
+    seen = np.mean([at(picture, places + (row, column)) for row in steps for column in steps], axis=0)
+    np.testing.assert_array_less(np.abs(np.diff(seen, axis=1) - np.diff(wanted, axis=1)).max(axis=1), 20)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from tests.pipeline.brightness import BrightnessPredictor
 from tests.results import make_gene
 from vst_dicom.domain.expression import ExpressionTable
+from vst_dicom.domain.forms import Encoding, ResultForm
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.tiles import TileBatch, TileGrid
 from vst_dicom.pipeline.process_slide import Choices, Outcome, process_slide
-from vst_dicom.pipeline.writing import ResultForm
 from vst_dicom.predict.predictor import Prediction
 from vst_dicom.simulate.writing import SlideRecipe, write_simulated_slide
 from vst_dicom.slide.opening import open_slide
@@ -82,7 +82,7 @@ def plant(folder: Path) -> PlantedResult:
     """Simulate the slide and run the main path on it."""
     slide = write_simulated_slide(RECIPE, folder / "slide", now=NOW)
     with open_slide(list(slide.instances)) as opened:
-        choices = Choices(forms=_FORMS)
+        choices = Choices(forms=_FORMS, encoding=Encoding(color_overlay_gene="RANDOM"))
         outcome = process_slide(
             opened, PlantedPredictor(), folder / "result", choices=choices, now=NOW, progress=lambda *_: None
         )

@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.viewers.peers import run_viewer
-from tests.viewers.places import assert_slide_lies_as_stated, changed, edges_on, glass_on, outlines_on, tiles_on
+from tests.viewers.places import assert_slide_lies_as_stated, at, changed, edges_on, glass_on, outlines_on, tiles_on
 from tests.viewers.planted import PlantedResult, to_slide_mm
 from tests.viewers.screen import Screen, near, open_screen
 from vst_dicom.encode import colors
 from vst_dicom.encode.annotations import quintiles
+from vst_dicom.encode.gene_segmentation import scale_for_display
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -46,16 +47,24 @@ def bare(page: Screen) -> NDArray[np.int16]:
 
 
 def switch_on(screen: Screen, modality: str, label: str) -> None:
-    """Tick the layer of a series whose label begins so."""
+    """Tick the layer of a series whose label begins so, and fold the legend, which hides a part of the slide."""
     layers = screen.page.locator(f'section[data-modality="{modality}"]')
     layers.get_by_label(re.compile(f"^{re.escape(label)}\\b")).check()
+    legend = screen.page.get_by_label("Collapse legend")
+    if legend.is_visible():
+        legend.click()
+
+
+def set_opacity(screen: Screen, opacity: float) -> None:
+    """Set how much maps and segments cover the slide."""
+    screen.page.locator("#opacity").fill(str(opacity))
 
 
 @pytest.mark.parametrize(("gene", "column"), [("RANDOM", RANDOM), ("SPOT", SPOT)])
 def test_a_gene_map_has_the_color_of_its_value_in_each_tile_and_changes_halfway_to_the_next(
     screen: Screen, planted: PlantedResult, gene: str, column: int
 ) -> None:
-    screen.page.locator("#opacity").fill("1")
+    set_opacity(screen, 1)
     switch_on(screen, "OT", gene)
 
     picture = screen.look()
@@ -130,6 +139,32 @@ def test_a_segment_covers_its_tiles_and_nothing_else(
     assert not changed(bare, picture, glass_on(screen, planted)).any()
 
 
+def test_a_fractional_segment_has_the_color_of_its_value_all_over_each_tile_and_clear_glass(
+    screen: Screen, planted: PlantedResult, bare: NDArray[np.int16]
+) -> None:
+    opacity = 0.5
+    set_opacity(screen, opacity)
+    switch_on(screen, "SEG", "Predicted RANDOM expression")
+
+    picture = screen.look()
+
+    result = planted.outcome.result
+    palette = np.array(
+        screen.ask(
+            "const segment = viewer.getAllSegments().find((segment) => segment.label === given);"
+            "return Array.from(viewer.getSegmentStyle(segment.uid).paletteColorLookupTable.data);",
+            "Predicted RANDOM expression",
+        )
+    )[:, :3]
+    stored = scale_for_display(result, [RANDOM])[0][tuple(result.grid.cells.T)]
+    reach = 0.4 * result.grid.tile_size.n_rows
+    for shift in ((0, 0), (-reach, -reach), (reach, -reach), (-reach, reach), (reach, reach)):
+        places = screen.find(to_slide_mm(planted, result.grid.centers_px + shift))
+        expected = (1 - opacity) * at(bare, places) + opacity * palette[stored]
+        np.testing.assert_array_less(np.abs(at(picture, places) - expected).max(axis=1), 12)
+    assert not changed(bare, picture, glass_on(screen, planted)).any()
+
+
 @pytest.mark.parametrize("fifth", [1, 5])
 def test_rectangles_outline_the_tiles_of_their_fifth_in_its_color(
     screen: Screen, planted: PlantedResult, bare: NDArray[np.int16], fifth: int
@@ -158,6 +193,12 @@ def test_a_hotspot_is_outlined_where_it_is(screen: Screen, planted: PlantedResul
 
 def test_the_slide_is_where_the_viewer_says(screen: Screen, planted: PlantedResult, bare: NDArray[np.int16]) -> None:
     assert_slide_lies_as_stated(screen, planted, bare)
+
+
+def test_the_colored_slide_is_a_second_slide(screen: Screen, planted: PlantedResult) -> None:
+    choice = screen.page.locator("#slides option")
+
+    assert choice.all_inner_texts() == ["Slide, series 1", "Predicted RANDOM as colors, Research Use Only"]
 
 
 def test_the_page_asks_nobody_but_this_machine_and_says_what_it_is_for(page: Screen, bare: Any) -> None:

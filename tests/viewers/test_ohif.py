@@ -9,7 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.viewers.peers import run_viewer
-from tests.viewers.places import assert_slide_lies_as_stated, changed, edges_on, glass_on, outlines_on, tiles_on
+from tests.viewers.places import (
+    assert_colored_by_value,
+    assert_slide_lies_as_stated,
+    at,
+    changed,
+    edges_on,
+    glass_on,
+    outlines_on,
+    tiles_on,
+)
 from tests.viewers.planted import PlantedResult
 from tests.viewers.screen import Screen, near, open_screen
 
@@ -43,11 +52,9 @@ def tidy(screen: Screen) -> None:
     )
 
 
-def open_series(screen: Screen, modality: str) -> None:
-    """Open a series of the study by a double click on it."""
-    series = screen.page.locator('[data-cy^="study-browser-thumbnail"]')
-    label = screen.page.locator('[data-cy="series-modality-label"]').get_by_text(modality, exact=True)
-    series.filter(has=label).first.dblclick()
+def open_series(screen: Screen, description: str) -> None:
+    """Open the series of the study whose description begins so by a double click on it."""
+    screen.page.locator('[data-cy^="study-browser-thumbnail"]').filter(has_text=description).first.dblclick()
     tidy(screen)
 
 
@@ -64,7 +71,7 @@ def test_the_slide_is_where_the_viewer_says(page: Screen, planted: PlantedResult
 def test_annotations_outline_every_tile_and_leave_the_rest_clear(
     page: Screen, planted: PlantedResult, bare: NDArray[np.int16]
 ) -> None:
-    open_series(page, "ANN")
+    open_series(page, "Tiles by predicted expression")
 
     picture = page.look()
 
@@ -77,7 +84,7 @@ def test_annotations_outline_every_tile_and_leave_the_rest_clear(
 def test_the_report_outlines_the_hotspots_and_lists_them(
     page: Screen, planted: PlantedResult, bare: NDArray[np.int16]
 ) -> None:
-    open_series(page, "SR")
+    open_series(page, "Predicted gene expression report")
 
     picture = page.look()
 
@@ -86,6 +93,18 @@ def test_the_report_outlines_the_hotspots_and_lists_them(
     listed_um2 = [float(number) for number in re.findall(r"([\d.]+) .m²", page.page.locator("body").inner_text())]
     for hotspot in planted.outcome.result.hotspots:
         assert any(area_um2 == pytest.approx(hotspot.area_mm2 * 1e6, rel=1e-5) for area_um2 in listed_um2)
+
+
+def test_the_colored_slide_has_the_color_of_its_value_in_each_tile_and_clear_glass(
+    page: Screen, planted: PlantedResult, bare: NDArray[np.int16]
+) -> None:
+    open_series(page, "Predicted RANDOM as colors")
+
+    picture = page.look()
+
+    assert_colored_by_value(page, planted, picture, column=0)
+    glass = glass_on(page, planted)
+    assert np.median(np.abs(at(picture, glass) - at(bare, glass)).max(axis=1)) < 8
 
 
 def test_the_page_asks_nobody_but_this_machine_and_says_what_it_is_for(page: Screen, bare: Any) -> None:

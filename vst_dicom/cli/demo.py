@@ -53,7 +53,9 @@ def run_demo(
             typer.echo(f"Back in the PACS, {shown.pacs.description}: {len(shown.found)} objects ({kinds})")
             typer.echo(f"Look at: {shown.folder / 'overview.png'}")
             if not once:
-                typer.echo(f"PACS {shown.pacs.peer} and server {shown.gateway} run until Ctrl-C. Send more slides:")
+                typer.echo(f"PACS {shown.pacs.peer} and server {shown.gateway} run until Ctrl-C. Viewers find all in")
+                typer.echo(f"  {shown.dicomweb}")
+                typer.echo("Send more slides:")
                 typer.echo(f"  vst-dicom send FOLDER --to {shown.pacs.peer}")
                 _wait_for_ctrl_c()
 

@@ -38,7 +38,7 @@ class AcceptedFinding:
     Parameters
     ----------
     program
-        Which validator: ``dciodvfy``, ``dcentvfy`` or ``DicomSRValidator``.
+        Which validator: ``dciodvfy``, ``dcentvfy``, ``DicomSRValidator`` or ``dicom-validator``.
     message
         Regular expression that finds it in a line of the validator's output, without indices of items and values.
     objects

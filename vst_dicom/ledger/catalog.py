@@ -181,7 +181,12 @@ def list_series(connection: Connection, wanted: Wanted, *, limit: int, offset: i
             func.count().label("n_instances"),
         )
         .group_by(_OBJECTS.c.study_instance_uid, _OBJECTS.c.series_instance_uid)
-        .order_by(_OBJECTS.c.study_instance_uid, func.min(_OBJECTS.c.since), _OBJECTS.c.series_instance_uid)
+        .order_by(
+            _OBJECTS.c.study_instance_uid,
+            func.min(_OBJECTS.c.job_key) != "",
+            func.min(_OBJECTS.c.since),
+            _OBJECTS.c.series_instance_uid,
+        )
     )
     holding = _narrow(select(_INNER.c.series_instance_uid), wanted, _INNER)
     in_studies = Wanted(study_instance_uids=wanted.study_instance_uids)

@@ -47,6 +47,8 @@ class Demonstration:
         The PACS, still running.
     gateway
         Where this server listens.
+    dicomweb
+        Where viewers find slide and results.
     folder
         Result folder of the server.
     summary
@@ -57,6 +59,7 @@ class Demonstration:
 
     pacs: DemoPacs
     gateway: DicomPeer
+    dicomweb: str
     folder: Path
     summary: dict[str, Any]
     found: list[StoredInstance]
@@ -88,7 +91,7 @@ def run_demonstration(slide: Path, out: Path, *, progress: Progress) -> Iterator
         If PACS or server do not start, or the results do not arrive.
     """
     files = find_instance_files([slide])
-    (port,) = free_ports(1)
+    port, web_port = free_ports(2)
     gateway = DicomPeer(_AE_TITLE, _HOST, port)
     pacs_folder, server_folder = out / "pacs", out / "server"
     for folder in (pacs_folder, server_folder):
@@ -96,7 +99,7 @@ def run_demonstration(slide: Path, out: Path, *, progress: Progress) -> Iterator
     progress("start PACS and server", 0, 2)
     with run_demo_pacs(pacs_folder, gateway) as pacs:
         progress("start PACS and server", 1, 2)
-        config = _write_settings(server_folder, gateway, pacs.peer)
+        config = _write_settings(server_folder, gateway, web_port, pacs.peer)
         settings = read_settings(config)
         with _run_server(config, settings, server_folder / "server.log") as database:
             progress("start PACS and server", 2, 2)
@@ -108,7 +111,8 @@ def run_demonstration(slide: Path, out: Path, *, progress: Progress) -> Iterator
             found = _wait_for_results(pacs, study, progress)
             folder = settings.results / job.key
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-            yield Demonstration(pacs, gateway, folder, summary, found)
+            dicomweb = f"http://{_HOST}:{web_port}/dicom-web"
+            yield Demonstration(pacs, gateway, dicomweb, folder, summary, found)
 
 
 def _study_of(path: Path) -> str:
@@ -118,7 +122,7 @@ def _study_of(path: Path) -> str:
     return str(dcmread(path, specific_tags=["StudyInstanceUID"], stop_before_pixels=True).StudyInstanceUID)
 
 
-def _write_settings(folder: Path, gateway: DicomPeer, pacs: DicomPeer) -> Path:
+def _write_settings(folder: Path, gateway: DicomPeer, web_port: int, pacs: DicomPeer) -> Path:
     """Write the settings file that a visitor can read, and keep using."""
     path = folder / "vst-dicom.toml"
     path.write_text(
@@ -128,6 +132,9 @@ def _write_settings(folder: Path, gateway: DicomPeer, pacs: DicomPeer) -> Path:
 ae_title = "{gateway.ae_title}"
 host = "{gateway.host}"
 port = {gateway.port}
+
+[web]
+port = {web_port}
 
 [study]
 quiet_s = 3.0

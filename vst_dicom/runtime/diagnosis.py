@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import requests
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -86,6 +87,7 @@ def diagnose(settings: Settings, now: datetime) -> Iterator[Finding]:
     for name, tls in _tls_settings(settings):
         yield _guarded(f"certificate of {name}", partial(_check_certificate, tls, now))
     yield _guarded("DICOM port", partial(_check_port, settings))
+    yield _guarded("web port", partial(_check_web_port, settings))
     if not settings.destinations:
         yield Finding("destinations", Level.WARN, "none is set: results stay here; add [destinations.NAME]")
     for name, destination in settings.destinations.items():
@@ -188,18 +190,8 @@ def _check_certificate(tls: TlsSettings, now: datetime) -> Finding:
 def _check_port(settings: Settings) -> Finding:
     """Whether the listener's port is free, or its own listener answers there."""
     dicom = settings.dicom
-    family = socket.AF_INET6 if ":" in dicom.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((dicom.host, dicom.port))
-        except PermissionError as error:
-            msg = f"port {dicom.port} may not be opened by this user; choose one above 1023, or give the right to"
-            raise UsageError(msg) from error
-        except OSError:
-            pass
-        else:
-            return _fine(f"{dicom.host}:{dicom.port} is free: the server does not run")
+    if _is_free(dicom.host, dicom.port):
+        return _fine(f"{dicom.host}:{dicom.port} is free: the server does not run")
     host = _ANY_ADDRESS.get(dicom.host, dicom.host)
     peer = DicomPeer(dicom.ae_title, host, dicom.port, make_tls(dicom.tls), _LONGEST_WAIT_S)
     try:
@@ -207,6 +199,44 @@ def _check_port(settings: Settings) -> Finding:
     except PeerError as error:
         return _warning(f"{dicom.host}:{dicom.port} is in use, but not by a server that lets us in: {error}")
     return _fine(f"{dicom.host}:{dicom.port} answers as {dicom.ae_title}")
+
+
+def _check_web_port(settings: Settings) -> Finding:
+    """Whether the port of DICOMweb and REST is free, or our own server answers there."""
+    web = settings.web
+    if _is_free(web.host, web.port):
+        return _fine(f"{web.host}:{web.port} is free: the server does not run")
+    address = f"[{web.host}]" if ":" in web.host else web.host
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(f"http://{address}:{web.port}/health", timeout=_LONGEST_WAIT_S, allow_redirects=False)
+        is_ours = answer.ok and answer.json() == {"status": "ok"}
+    except requests.RequestException:
+        is_ours = False
+    if not is_ours:
+        return _warning(f"{web.host}:{web.port} is in use, but not by a server that is well; set another web.port")
+    return _fine(f"{web.host}:{web.port} answers")
+
+
+def _is_free(host: str, port: int) -> bool:
+    """Whether a port can be opened.
+
+    Raises
+    ------
+    UsageError
+        If this user may not.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError as error:
+            msg = f"port {port} may not be opened by this user; choose one above 1023, or give the right to"
+            raise UsageError(msg) from error
+        except OSError:
+            return False
+    return True
 
 
 def _check_destination(settings: Settings, destination: Destination) -> Finding:

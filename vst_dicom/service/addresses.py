@@ -17,19 +17,22 @@ InstanceUid = Annotated[str, Path(pattern=_UID, description="SOP Instance UID (0
 SeriesFilter = Annotated[str, Query(pattern=_UID, description="Series Instance UID (0020,000E) of a slide")]
 
 
-def archive_of(request: Request) -> Archive:
+async def archive_of(request: Request) -> Archive:
     """Find what is served."""
     archive: Archive = request.app.state.archive
     return archive
 
 
-def base_url(request: Request) -> str:
+async def base_url(request: Request) -> str:
     """Address of this server as its clients see it, without a slash at the end."""
     public_url: str | None = request.app.state.public_url
-    return (public_url or str(request.base_url)).rstrip("/")
+    if public_url:
+        return public_url.rstrip("/")
+    port = request.url.port or request.scope["server"][1]  # some clients leave the port out of the field Host
+    return f"{request.url.scheme}://{request.url.netloc.removesuffix(f':{port}')}:{port}"
 
 
-def accept_of(request: Request) -> str:
+async def accept_of(request: Request) -> str:
     """Media types that the client accepts; the query parameter goes before the header field (PS3.18 8.3.3.1)."""
     return request.query_params.get("accept") or ", ".join(request.headers.getlist("accept"))
 

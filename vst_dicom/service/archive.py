@@ -135,5 +135,4 @@ class Archive:
             f"{_BASE}/studies/{instance.study_instance_uid}/series/{instance.series_instance_uid}"
             f"/instances/{instance.sop_instance_uid}/bulkdata"
         )
-        encoded = encode_metadata(self.open(instance.place), url)
-        return json.dumps(encoded, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        return encode_metadata(self.open(instance.place), url).encode("utf-8", "replace")

@@ -1,33 +1,31 @@
 """The DICOM JSON model (PS3.18 F.2): values of bytes become addresses, so that metadata stay small."""
 
+import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.charset import convert_encodings
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from vst_dicom.dicom.attributes import read_texts
+from vst_dicom.service.element_json import ElementEncoder, to_json_number
 from vst_dicom.service.frames import DOUBLE_FLOAT_PIXEL_DATA, FLOAT_PIXEL_DATA
-from vst_dicom.service.part10 import BULK_VR, Part10File
+from vst_dicom.service.part10 import ARRAY_VR, BULK_VR, INLINE_BYTES, Part10File, dictionary_vr
 from vst_dicom.slide.elements import PIXEL_DATA
 
 Json = dict[str, Any]
 
-_INLINE_BYTES: Final = 256
-"""Larger values of bytes are fetched by their address."""
-
-_ARRAYS: Final = frozenset({"OD", "OF", "OL", "OV"})
-"""Arrays of numbers, such as the coordinates of annotations: never inline, because viewers only fetch them."""
-
 _SPECIFIC_CHARACTER_SET: Final = "00080005"
 _UTF_8: Final = "ISO_IR 192"
+_REALS: Final = frozenset({"DS", "FD", "FL"})
 
-_PIXEL_VRS: Final = {FLOAT_PIXEL_DATA: "OF", DOUBLE_FLOAT_PIXEL_DATA: "OD"}
+_FLOAT_VRS: Final = {FLOAT_PIXEL_DATA: "OF", DOUBLE_FLOAT_PIXEL_DATA: "OD"}
 
 
-def encode_metadata(file: Part10File, bulk_data_url: str) -> Json:
-    """Encode everything but the bulk data of a file (PS3.18 10.4.1.1.2).
+def encode_metadata(file: Part10File, bulk_data_url: str) -> str:
+    """Encode everything but the bulk data of a file as a JSON object (PS3.18 10.4.1.1.2).
 
     Parameters
     ----------
@@ -41,13 +39,25 @@ def encode_metadata(file: Part10File, bulk_data_url: str) -> Json:
     MissingInputError, DamagedInstanceError
         As `Part10File.read_header` does.
     """
-    encoded = encode_dataset(file.read_header(), bulk_data_url)
-    for tag in (PIXEL_DATA, *_PIXEL_VRS):
+    header = file.read_header()
+    encoded = encode_dataset(header, bulk_data_url)
+    encodings = convert_encodings(list(read_texts(header, "SpecificCharacterSet")) or None)
+    behind = file.behind_header()
+    with file.mapped() as view:
+        encoder = ElementEncoder(view, encodings)
+        members = encoder.members(behind.start, behind.stop, bulk_data_url, implicit=file.implicit)
+    members = [f"{json.dumps(key)}:{write_json(value)}" for key, value in encoded.items()] + members
+    for tag in (FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA):
         if tag in file.elements:
             is_bytes = file.elements[tag].undefined or encoded.get("00280100", {}).get("Value") == [8]
-            vr = _PIXEL_VRS.get(tag, "OB" if is_bytes else "OW")
-            encoded[f"{tag:08X}"] = {"vr": vr, "BulkDataURI": f"{bulk_data_url}/{tag:08X}"}
-    return encoded
+            vr = _FLOAT_VRS.get(tag, "OB" if is_bytes else "OW")
+            members.append(write_json({f"{tag:08X}": {"vr": vr, "BulkDataURI": f"{bulk_data_url}/{tag:08X}"}})[1:-1])
+    return f"{{{','.join(members)}}}"
+
+
+def write_json(value: Any) -> str:
+    """Write JSON without spaces."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def encode_dataset(dataset: Dataset, bulk_data_url: str) -> Json:
@@ -77,8 +87,7 @@ def encode_dataset(dataset: Dataset, bulk_data_url: str) -> Json:
 def _encode_element(dataset: Dataset, tag: BaseTag, url: str) -> Json:
     raw: Any = dataset.get_item(tag)
     if isinstance(raw, RawDataElement) and raw.value is None and raw.length:  # left on disk
-        vr = raw.VR or (dictionary_VR(tag).partition(" ")[0] if dictionary_has_tag(tag) else "UN")
-        return {"vr": vr, "BulkDataURI": url}
+        return {"vr": raw.VR or dictionary_vr(tag), "BulkDataURI": url}
     element = dataset[tag]
     if element.VR == "SQ":
         items = [encode_dataset(item, f"{url}/{number}") for number, item in enumerate(element.value, start=1)]
@@ -86,11 +95,13 @@ def _encode_element(dataset: Dataset, tag: BaseTag, url: str) -> Json:
     if element.VR in BULK_VR and element.value and _is_large(element):
         return {"vr": element.VR, "BulkDataURI": url}
     encoded: Json = element.to_json_dict(None, 0)
+    if element.VR in _REALS and "Value" in encoded:
+        encoded["Value"] = [to_json_number(value) for value in encoded["Value"]]
     return encoded
 
 
 def _is_large(element: DataElement) -> bool:
-    return element.VR in _ARRAYS or len(element.value) > _INLINE_BYTES
+    return element.VR in ARRAY_VR or len(element.value) > INLINE_BYTES
 
 
 def select_attributes(header: Dataset, tags: Iterable[int]) -> Json:

@@ -60,4 +60,4 @@ def _log_request(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "")
     if 0 < status < 400 and any(part in route for part in _BULK_ROUTES):
         return
-    _log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000))
+    _log.info("request", method=scope["method"], route=route, status=int(status), ms=round(seconds * 1000))

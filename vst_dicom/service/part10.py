@@ -19,13 +19,19 @@ from vst_dicom.dicom.attributes import read_uid
 from vst_dicom.dicom.whole_slide import VL_WHOLE_SLIDE, is_volume
 from vst_dicom.domain.errors import DamagedInstanceError, MissingInputError, UnsupportedInstanceError, VstDicomError
 from vst_dicom.receive.spool import find_data_set
-from vst_dicom.slide.elements import Bytes, Element, walk_elements, walk_items
+from vst_dicom.slide.elements import PER_FRAME_FUNCTIONAL_GROUPS, Bytes, Element, walk_elements, walk_items
 
 PIXEL_GROUP: Final = 0x7FE00000
 """Pixel data and offset tables (PS3.6 6); everything before is header."""
 
 BULK_VR: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 """Value representations of bytes (PS3.18 F.2.6)."""
+
+ARRAY_VR: Final = frozenset({"OD", "OF", "OL", "OV"})
+"""Arrays of numbers, such as the coordinates of annotations: never inline, because viewers only fetch them."""
+
+INLINE_BYTES: Final = 256
+"""Larger values of bytes are fetched by their address."""
 
 _MOST_HEADER_VALUE_BYTES: Final = 1 << 20
 """Larger values are not read with the header."""
@@ -84,7 +90,7 @@ class Part10File:
             self._data_set_start = find_data_set(self._descriptor)
             self.implicit = self.transfer_syntax_uid == ImplicitVRLittleEndian
             self._refuse_other_encodings()
-            with self._mapped() as view:
+            with self.mapped() as view:
                 found = walk_elements(view, self._data_set_start, self.size_bytes, implicit=self.implicit)
                 self.elements = {element.tag: element for element in found}
         except VstDicomError:
@@ -94,7 +100,7 @@ class Part10File:
             raise DamagedInstanceError(msg) from error
 
     def read_header(self) -> Dataset:
-        """Read everything before pixel data; larger values than 1 MiB at the top level are left on disk.
+        """Read everything before Per-Frame Functional Groups; values above 1 MiB at the top level are left on disk.
 
         Raises
         ------
@@ -107,7 +113,9 @@ class Part10File:
             with self.path.open("rb") as file, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 header = read_partial(
-                    file, lambda tag, _vr, _length: tag >= PIXEL_GROUP, defer_size=_MOST_HEADER_VALUE_BYTES
+                    file,
+                    lambda tag, _vr, _length: tag >= PER_FRAME_FUNCTIONAL_GROUPS,
+                    defer_size=_MOST_HEADER_VALUE_BYTES,
                 )
         except (Exception, RecursionError) as error:
             msg = f"its header cannot be read ({type(error).__name__}); send the instance again"
@@ -115,6 +123,16 @@ class Part10File:
         if self.sop_class_uid == VL_WHOLE_SLIDE and not is_volume(header):
             raise MissingInputError("images of labels and overviews are not served")
         return header
+
+    def behind_header(self) -> Span:
+        """Find the elements from Per-Frame Functional Groups up to pixel data."""
+        tags = [tag for tag in self.elements if PER_FRAME_FUNCTIONAL_GROUPS <= tag < PIXEL_GROUP]
+        if not tags:
+            return Span(0, 0)
+        first, last = self.elements[min(tags)], self.elements[max(tags)]
+        before = [element for tag, element in self.elements.items() if tag < first.tag]
+        start = max((_end(element) for element in before), default=self._data_set_start)
+        return Span(start, _end(last))
 
     def find_bulk_data(self, path: Sequence[int]) -> tuple[Span, str]:
         """Find a value of bytes.
@@ -136,7 +154,7 @@ class Part10File:
         """
         nothing = MissingInputError("there is no bulk data at this place of the instance")
         element = self.elements.get(path[0])
-        with self._mapped() as view:
+        with self.mapped() as view:
             for item_number, tag in zip(path[1::2], path[2::2], strict=True):
                 if element is None:
                     break
@@ -151,7 +169,7 @@ class Part10File:
     def vr(self, view: Bytes, element: Element) -> str:
         """Value representation of an element whose value is of bytes; empty for most others."""
         if self.implicit:
-            return dictionary_VR(element.tag).partition(" ")[0] if dictionary_has_tag(element.tag) else "UN"
+            return dictionary_vr(element.tag)
         group, number, vr, _ = _LONG_HEAD.unpack_from(view, element.start - _LONG_HEAD.size)
         return vr.decode("latin-1") if group << 16 | number == element.tag else ""
 
@@ -190,8 +208,18 @@ class Part10File:
             msg = f"instances encoded in {uid.name} are not served; send it in another transfer syntax"
             raise UnsupportedInstanceError(msg)
 
-    def _mapped(self) -> "_Mapped":
+    def mapped(self) -> "_Mapped":
+        """Give a view of all bytes for as long as a block lasts."""
         return _Mapped(self._descriptor)
+
+
+def dictionary_vr(tag: int) -> str:
+    """Value representation that the dictionary has for an attribute (PS3.6), the first of several."""
+    return dictionary_VR(tag).partition(" ")[0] if dictionary_has_tag(tag) else "UN"
+
+
+def _end(element: Element) -> int:
+    return element.stop + (8 if element.undefined else 0)
 
 
 class _Mapped:

@@ -1,12 +1,13 @@
 """Responses: JSON that nobody keeps, stored bytes that never change."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import Request, Response
+
+from vst_dicom.service.dicom_json import write_json
 
 DICOM_JSON: Final = ("application/dicom+json", "application/json")
 
@@ -18,8 +19,7 @@ NO_STORE: Final = "no-store"
 
 def json_response(content: Any, media_type: str) -> Response:
     """Respond with JSON that holds patient data."""
-    body = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return Response(body, media_type=media_type, headers={"Cache-Control": NO_STORE, "Vary": "Accept"})
+    return Response(write_json(content), media_type=media_type, headers={"Cache-Control": NO_STORE, "Vary": "Accept"})
 
 
 def entity_tag(*parts: str) -> str:

@@ -1,5 +1,6 @@
 """The role ``web``: DICOMweb and REST by HTTP."""
 
+import logging
 import socket
 from collections.abc import Callable
 from threading import Event, Thread
@@ -37,6 +38,9 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
     UsageError
         If the port is taken.
     """
+    logging.captureWarnings(
+        capture=True
+    )  # pydicom quotes values in its warnings; of logged ones only the place is kept
     database = open_database(settings.database)
     try:
         with _listen(settings.web.host, settings.web.port) as listener:
@@ -60,6 +64,7 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
             thread.join()
     finally:
         database.dispose()
+        logging.captureWarnings(capture=False)
 
 
 def _listen(host: str, port: int) -> socket.socket:

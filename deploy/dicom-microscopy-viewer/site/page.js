@@ -8,6 +8,7 @@ const problems = [];
 const text = (dataset, tag) => dataset[tag]?.Value?.[0] ?? '';
 const MODALITY = '00080060', SERIES = '0020000E', NUMBER = '00200011', DESCRIPTION = '0008103E', SOP_CLASS = '00080016';
 const PARAMETRIC_MAP = '1.2.840.10008.5.1.4.1.1.30';
+const LABEL_MAP = '1.2.840.10008.5.1.4.1.1.66.7'; // which dicom-microscopy-viewer does not know
 
 function report(problem) {
   problems.push(String(problem?.message ?? problem));
@@ -36,12 +37,14 @@ async function openSlide(study, series) {
   return slide;
 }
 
-const shown = { maps: new Set(), opacity: () => Number(document.getElementById('opacity').value) };
+const translucent = new Map(); // uid of each map and segment that is shown -> how its opacity is set
+const opacity = () => Number(document.getElementById('opacity').value);
 
 /** Every layer of a series: its name, its color if it has one, and how it is switched. */
 const READERS = {
   OT(slide, instances) {
     const maps = instances.filter((instance) => text(instance, SOP_CLASS) === PARAMETRIC_MAP);
+    if (!maps.length) return [];
     const before = new Set(slide.getAllParameterMappings().map((mapping) => mapping.uid));
     slide.addParameterMappings(maps.map((metadata) => new kinds.ParametricMap({ metadata })));
     return slide
@@ -50,25 +53,33 @@ const READERS = {
       .map((mapping) => ({
         label: mapping.label,
         show() {
-          shown.maps.add(mapping.uid);
-          slide.showParameterMapping(mapping.uid, { opacity: shown.opacity() });
+          translucent.set(mapping.uid, (style) => slide.setParameterMappingStyle(mapping.uid, style));
+          slide.showParameterMapping(mapping.uid, { opacity: opacity() });
         },
         hide() {
-          shown.maps.delete(mapping.uid);
+          translucent.delete(mapping.uid);
           slide.hideParameterMapping(mapping.uid);
         },
       }));
   },
   SEG(slide, instances) {
+    const segmentations = instances.filter((instance) => text(instance, SOP_CLASS) !== LABEL_MAP);
+    if (!segmentations.length) return [];
     const before = new Set(slide.getAllSegments().map((segment) => segment.uid));
-    slide.addSegments(instances.map((metadata) => new kinds.Segmentation({ metadata })));
+    slide.addSegments(segmentations.map((metadata) => new kinds.Segmentation({ metadata })));
     return slide
       .getAllSegments()
       .filter((segment) => !before.has(segment.uid))
       .map((segment) => ({
         label: segment.label,
-        show: () => slide.showSegment(segment.uid),
-        hide: () => slide.hideSegment(segment.uid),
+        show() {
+          translucent.set(segment.uid, (style) => slide.setSegmentStyle(segment.uid, style));
+          slide.showSegment(segment.uid, { opacity: opacity() });
+        },
+        hide() {
+          translucent.delete(segment.uid);
+          slide.hideSegment(segment.uid);
+        },
       }));
   },
   ANN(slide, instances) {
@@ -111,6 +122,9 @@ function list(title, modality, layers) {
     row.append(name);
     return row;
   });
+  if (!rows.length) {
+    rows.push(document.createTextNode('This viewer does not show it.'));
+  }
   section.append(heading, ...rows);
   document.getElementById('layers').append(section);
 }
@@ -122,7 +136,9 @@ async function main() {
     throw new Error('Add ?study=<StudyInstanceUID> to the address.');
   }
   const all = await client.searchForSeries({ studyInstanceUID: study });
-  const slides = all.filter((series) => text(series, MODALITY) === 'SM');
+  const slides = all
+    .filter((series) => text(series, MODALITY) === 'SM')
+    .sort((one, other) => Number(text(one, NUMBER)) - Number(text(other, NUMBER)));
   const chosen = slides.find((series) => text(series, SERIES) === wanted.get('series')) ?? slides[0];
   if (!chosen) {
     throw new Error('This study has no slide.');
@@ -150,8 +166,8 @@ async function main() {
     }
   }
   document.getElementById('opacity').addEventListener('input', () => {
-    for (const uid of shown.maps) {
-      slide.setParameterMappingStyle(uid, { opacity: shown.opacity() });
+    for (const setStyle of translucent.values()) {
+      setStyle({ opacity: opacity() });
     }
   });
   if (!problems.length) {

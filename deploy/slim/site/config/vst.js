@@ -10,5 +10,8 @@ window.config = {
   ],
   disableWorklist: false,
   disableAnnotationTools: true,
-  preload: false,
+  enableServerSelection: false,
+  mode: 'light',
+  preload: true,
+  annotations: [],
 };
