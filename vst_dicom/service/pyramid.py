@@ -110,7 +110,7 @@ def _describe(key: str, index: int, used: LevelPlane) -> PyramidLevel:
 
 
 def _first_frame(used: LevelPlane) -> int | None:
-    """Find the number of the first frame, from 1, where a browser can show the frames as stored and they lie row by row."""
+    """Find the number of the first frame, from 1, where a browser can show all as stored and they lie row by row."""
     stored = used.image.frame_format
     if len(used.image.parts) > 1 or stored.transfer_syntax_uid != _JPEG_BASELINE:
         return None

@@ -38,6 +38,13 @@ export function colorTable(name) {
   return tables.get(name);
 }
 
+/** Colors of one of two blended layers while the other is lowest. */
+export function blendTable(slot) {
+  const key = `blend ${slot}`;
+  if (!tables.has(key)) tables.set(key, interpolate([BLEND.low, BLEND[slot]]));
+  return tables.get(key);
+}
+
 /** Color of two values, each a share from 0 to 1 of its range. */
 export function blendColor(first, second) {
   return [0, 1, 2].map((band) => {

@@ -1,6 +1,6 @@
 /** What the colors mean: unit, range, how values spread, and the held-out evidence in words. */
 
-import { blendColor, colorTable } from './color_maps.js';
+import { blendColor } from './color_maps.js';
 import { h, replace, svg } from './element.js';
 import { evidence, number, reason, standing } from './words.js';
 
@@ -8,10 +8,8 @@ const N_BINS = 48;
 const PLOT = { width: 240, height: 44 };
 const BAR_STEPS = 64;
 
-/** Legend of one layer with sliders for its range. */
-export function layerLegend({ layer, values, state, onRange }) {
-  const range = state.range(layer);
-  const table = colorTable(state.colors);
+/** Legend of one layer with sliders for its range; `table` holds its colors. */
+export function layerLegend({ layer, values, range, table, onRange }) {
   const bounds = [layer.least, layer.most > layer.least ? layer.most : layer.least + 1];
   const inputs = ['lowest', 'highest'].map((which, index) =>
     h('input', {

@@ -1,5 +1,6 @@
 /** Beside the slide: the legend, the list of genes, hotspots, display and facts. */
 
+import { blendTable, colorTable } from './color_maps.js';
 import { h, replace } from './element.js';
 import { aboutTab, displayTab } from './panel_tabs.js';
 import { HotspotList } from './hotspot_list.js';
@@ -110,7 +111,8 @@ export class Panel {
         layerLegend({
           layer: found,
           values,
-          state: this.#state,
+          range: this.#state.range(found),
+          table: this.#state.mode === 'blend' ? blendTable(slot) : colorTable(this.#state.colors),
           onRange: (layer, range) => this.#state.set({ ranges: { ...this.#state.ranges, [layer.name]: range } }),
         }),
       );

@@ -79,7 +79,7 @@ export class Picker {
       return h(
         'div',
         { role: 'group', 'aria-labelledby': id },
-        h('div', { id, class: 'group', role: 'presentation' }, `${title} `, h('span', { class: 'quiet' }, String(members.length))),
+        h('div', { id, class: 'group', role: 'presentation' }, `${title} `, h('span', { class: 'quiet' }, String(members.length)), name === 'distance' ? null : h('span', { class: 'column' }, 'held-out r')),
         ...members.map((entry) => this.#option(entry)),
       );
     });

@@ -19,6 +19,19 @@ export class TileGrid {
     this.isMasked = new Set(pairs(masked).map(([row, column]) => row * this.nColumns + column));
   }
 
+  /** Rectangle around all tiles and `margin` more on each side, in base pixels. */
+  bounds(margin) {
+    const { nRows: height, nColumns: width } = this.tile;
+    const [rows, columns] = [0, 1].map((part) => pairs(this.cells).map((cell) => cell[part]));
+    const [least, most] = [(list) => list.reduce((a, b) => Math.min(a, b)), (list) => list.reduce((a, b) => Math.max(a, b))];
+    return {
+      left: (least(columns) - margin) * width,
+      top: (least(rows) - margin) * height,
+      right: (most(columns) + 1 + margin) * width,
+      bottom: (most(rows) + 1 + margin) * height,
+    };
+  }
+
   /** What lies at a place of the base level: `{tile}`, `{masked: true}` or nothing. */
   find(x, y) {
     const row = Math.floor(y / this.tile.nRows);

@@ -27,9 +27,9 @@ export class Readout {
   }
 
   /** Read the middle of the view; returns what it says. */
-  atCenter() {
+  async atCenter() {
     this.#center(true);
-    this.update();
+    await this.update();
     return this.element.textContent;
   }
 

@@ -17,6 +17,7 @@ import { tail } from './words.js';
 const LINK_MS = 250;
 const MOVE_PX = 90;
 const ZOOM = 1.6;
+const TISSUE_MARGIN = 1.5; // tiles around the tissue in the first view
 
 /** Show a result; returns how to leave. */
 export function slidePage(main, key, query) {
@@ -58,6 +59,7 @@ class SlidePage {
   constructor(main, view, grid, state, signal) {
     this.#view = view;
     this.#state = state;
+    this.state = state;
     if (!MAP_NAMES.includes(state.colors)) state.colors = MAP_NAMES[0];
     document.title = `Slide ${tail(view.slide.series_instance_uid)} · vst_dicom`;
     this.maps = new Maps(view, grid, state, (shown) => this.#tell(shown));
@@ -117,6 +119,7 @@ class SlidePage {
     lead.onMove((what) => {
       if (what === 'open') {
         if (this.#state.place) lead.goTo(this.#state.place);
+        else if (this.maps.grid.nTiles) lead.fit(this.maps.grid.bounds(TISSUE_MARGIN));
         lead.element.dataset.open = 'true';
       }
       this.#showScale();
@@ -153,7 +156,7 @@ class SlidePage {
       ArrowRight: () => this.#move(MOVE_PX, 0),
       ArrowUp: () => this.#move(0, -MOVE_PX),
       ArrowDown: () => this.#move(0, MOVE_PX),
-      v: () => this.#say(this.readout.atCenter()),
+      v: async () => this.#say(await this.readout.atCenter(), false),
       o: fade(-0.1),
       O: fade(0.1),
       1: () => state.set({ mode: 'one' }),
