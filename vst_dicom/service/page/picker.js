@@ -98,17 +98,14 @@ export class Picker {
           role: 'option',
           id: `option-${this.#options.length}`,
           class: `layer ${entry.group} ${found.status ?? ''}`,
-          'aria-label': [found.label, standing(found) || (entry.group === 'hidden' && 'hidden'), evidence(found.held_out)]
-            .filter(Boolean)
-            .join(', '),
           onclick: () => {
             this.#activate(option);
             this.#onChoose(found);
           },
         },
-        h('span', { class: 'label' }, found.label),
+        h('span', { class: 'label' }, found.label, h('span', { class: 'hidden-text' }, said(entry))),
         found.held_out && found.held_out.r !== null ? plot(found.held_out) : null,
-        h('span', { class: 'r' }, found.held_out?.r?.toFixed(2) ?? ''),
+        h('span', { class: 'r', 'aria-hidden': 'true' }, found.held_out?.r?.toFixed(2) ?? ''),
       ),
     };
     this.#options.push(option);
@@ -161,6 +158,11 @@ export class Picker {
 
 function sorted(layers) {
   return [...layers].sort((one, other) => (other.held_out?.r ?? -1) - (one.held_out?.r ?? -1));
+}
+
+/** What the row shows by its place and its drawing, in words. */
+function said({ found, group }) {
+  return ['', standing(found) || (group === 'hidden' && 'hidden'), evidence(found.held_out)].filter((part) => part !== false).join(', ');
 }
 
 /** Held-out r and its interval, drawn. */
