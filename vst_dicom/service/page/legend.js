@@ -133,15 +133,15 @@ export function heading(layer) {
   );
 }
 
-/** The evidence in words; a longer reason can be unfolded. */
-export function evidenceText(layer) {
+/** The evidence in words; a longer reason can be unfolded, that of an exploratory layer is, where there is room. */
+export function evidenceText(layer, hasRoom) {
   return h(
     'div',
     { class: 'evidence' },
     evidence(layer.held_out) ? h('p', { class: 'figure' }, evidence(layer.held_out)) : null,
     layer.coverage ? h('p', {}, layer.coverage) : null,
     layer.ranks_only ? h('p', {}, 'Read the order of values only, not their differences.') : null,
-    h('details', {}, h('summary', {}, 'What this means'), h('p', {}, reason(layer)), layer.note ? h('p', {}, layer.note) : null),
+    h('details', { open: hasRoom && layer.status === 'exploratory' }, h('summary', {}, 'Why it is shown'), h('p', {}, reason(layer)), layer.note ? h('p', {}, layer.note) : null),
   );
 }
 

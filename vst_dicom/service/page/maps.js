@@ -77,7 +77,6 @@ export class Maps {
     if (mode === 'side' && !this.#secondIsOpen && this.lead.viewer) {
       this.#secondIsOpen = true;
       this.second.open();
-      this.second.onMove((what) => what === 'open' && this.second.goTo(this.lead.place));
     }
     const layers = this.shownLayers;
     const loaded = await Promise.all(

@@ -67,6 +67,10 @@ export class Pane {
     this.viewer?.destroy();
   }
 
+  get isOpen() {
+    return Boolean(this.viewer?.isOpen());
+  }
+
   onMove(listener) {
     this.#moved.push(listener);
   }
@@ -147,6 +151,13 @@ export class Pane {
     this.viewer.viewport.fitBoundsWithConstraints(rectangle, isCalm.matches);
   }
 
+  /** Show at once what another pane shows. */
+  follow(pane) {
+    const { viewport } = pane.viewer;
+    this.viewer.viewport.zoomTo(viewport.getZoom(true), null, true);
+    this.viewer.viewport.panTo(viewport.getCenter(true), true);
+  }
+
   zoomBy(factor) {
     this.viewer.viewport.zoomBy(factor, null, isCalm.matches).applyConstraints(isCalm.matches);
   }
@@ -161,7 +172,7 @@ export class Pane {
   fit({ left, top, right, bottom }) {
     const unit = this.#slide.n_columns;
     const box = new OpenSeadragon.Rect(left / unit, top / unit, (right - left) / unit, (bottom - top) / unit);
-    this.viewer.viewport.fitBoundsWithConstraints(box, true);
+    this.viewer.viewport.fitBounds(box, true);
   }
 
   home() {
@@ -182,16 +193,22 @@ export class Pane {
   }
 }
 
-/** Let two panes show the same place. */
+/** Let two panes show the same place: the second takes that of the first, from then on each follows the other. */
 export function synchronize(first, second) {
+  let isJoined = false;
   let isFollowing = false;
+  const join = () =>
+    setTimeout(() => {
+      if (isJoined || !first.isOpen || !second.isOpen) return;
+      second.goTo(first.place);
+      isJoined = true;
+    });
   for (const [leader, follower] of [[first, second], [second, first]]) {
     leader.onMove((what) => {
-      if (what === 'open' || isFollowing || !follower.viewer?.viewport || !leader.viewer?.isOpen() || !follower.viewer.isOpen()) return;
+      if (what === 'open') join();
+      if (!isJoined || isFollowing) return;
       isFollowing = true;
-      const { viewport } = leader.viewer;
-      follower.viewer.viewport.zoomTo(viewport.getZoom(true), null, true);
-      follower.viewer.viewport.panTo(viewport.getCenter(true), true);
+      follower.follow(leader);
       isFollowing = false;
     });
   }

@@ -6,6 +6,7 @@ import { aboutTab, displayTab } from './panel_tabs.js';
 import { HotspotList } from './hotspot_list.js';
 import { blendLegend, classLegend, evidenceText, heading, hiddenLegend, layerLegend } from './legend.js';
 import { Picker } from './picker.js';
+import { count } from './words.js';
 
 export class Panel {
   #view;
@@ -91,16 +92,18 @@ export class Panel {
     const chosen = slots.map((slot) => this.#maps.chosenIn(slot));
     const values = await Promise.all(chosen.map((found) => (found?.name ? this.#maps.values(found.name) : null)));
     if (legending !== this.#legending) return;
-    const blocks = chosen.map((found, index) => this.#block(slots[index], found, values[index]));
+    const isBlended = mode === 'blend' && chosen.every((found) => found?.name);
+    const blocks = chosen.map((found, index) => this.#block(slots[index], found, values[index], isBlended));
     replace(
       this.#legend,
-      mode === 'blend' && chosen.every((found) => found?.name) ? blendLegend(...chosen) : null,
+      isBlended ? blendLegend(...chosen) : null,
       ...blocks,
       classes && this.#view.tissue_classes ? classLegend(this.#view.tissue_classes) : null,
+      this.#notes(),
     );
   }
 
-  #block(slot, found, values) {
+  #block(slot, found, values, isBlended) {
     const isCompared = this.#state.mode !== 'one';
     const body = [];
     if (!found) body.push(h('p', { class: 'quiet' }, isCompared ? 'Choose from the list below.' : 'No map: choose from the list below.'));
@@ -112,11 +115,11 @@ export class Panel {
           layer: found,
           values,
           range: this.#state.range(found),
-          table: this.#state.mode === 'blend' ? blendTable(slot) : colorTable(this.#state.colors),
+          table: isBlended ? blendTable(slot) : colorTable(this.#state.colors),
           onRange: (layer, range) => this.#state.set({ ranges: { ...this.#state.ranges, [layer.name]: range } }),
         }),
       );
-      body.push(evidenceText(found));
+      body.push(evidenceText(found, !isCompared));
     }
     const picks = isCompared
       ? h(
@@ -131,6 +134,12 @@ export class Panel {
         )
       : null;
     return h('div', { class: `block ${slot}` }, ...body, picks);
+  }
+
+  #notes() {
+    const n = this.#view.warnings.length;
+    if (!n) return null;
+    return h('button', { type: 'button', class: 'notes', onclick: () => this.open('about') }, `${count(n, 'note')} on this result`);
   }
 
   #choose(found) {
