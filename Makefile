@@ -11,7 +11,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check format bench chaos graph clean
+.PHONY: help setup setup-dev demo test check format bench chaos pictures graph clean
 
 help:
 	@sed -n '2,5p' $(firstword $(MAKEFILE_LIST)) | sed 's/^# *//'
@@ -56,6 +56,9 @@ bench: setup-dev
 
 chaos: setup-dev
 	@$(BIN)/python -m tests.chaos.harness $(ARGS)
+
+pictures: setup-dev
+	@$(BIN)/python -m tests.viewers.pictures docs/images
 
 graph: setup-dev
 	@$(BIN)/python docs/import_graph.py docs/imports.svg

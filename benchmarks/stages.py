@@ -9,10 +9,11 @@ import numpy as np
 from benchmarks.measure import Pair, measure_pair
 from vst_dicom.dicom.source import Slide
 from vst_dicom.domain.expression import ExpressionTable, Gene, GeneStatus, PanelGene
+from vst_dicom.domain.forms import Encoding
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.result import BundleIdentity, SlideResult
 from vst_dicom.domain.tiles import TileGrid, TileQuality
-from vst_dicom.encode.parametric_map import encode_parametric_map
+from vst_dicom.encode.parametric_map import parametric_map_objects
 from vst_dicom.encode.writing import write_dicom
 from vst_dicom.predict.bundle import load_bundle
 from vst_dicom.predict.predictor import Predictor
@@ -98,7 +99,8 @@ def _measure_encoding(slide: Slide, folder: Path, rounds: int) -> Pair:
         (folder / "plain.bin").write_bytes(np.ascontiguousarray(values.T).tobytes())
 
     def ours() -> None:
-        write_dicom(encode_parametric_map(slide.source, result), folder / "map.dcm")
+        (written,) = parametric_map_objects(slide.source, result, Encoding())
+        write_dicom(written.encode(), folder / "map.dcm", written.transfer_syntax_uid)
 
     return measure_pair(
         "encode and write 250 maps of 350 × 350", "write the transposed array", limit, ours, 250, "gene", rounds

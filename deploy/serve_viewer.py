@@ -1,4 +1,4 @@
-"""Serve a web viewer and a DICOMweb service from one origin, on this machine; see the README of each viewer.
+"""Serve a web viewer and a DICOMweb service from one origin, to this machine only; see the README of each viewer.
 
 Needs nginx and npm. The viewer's packages come from the npm registry once, in the version and with the checksum that
 stand in the viewer's ``viewer.json``, and stay in the user's cache folder.
@@ -7,7 +7,6 @@ stand in the viewer's ``viewer.json``, and stay in the user's cache folder.
 import argparse
 import base64
 import hashlib
-import ipaddress
 import json
 import os
 import shutil
@@ -22,6 +21,10 @@ from urllib.parse import urlsplit
 
 _HERE = Path(__file__).resolve().parent
 _FETCH_S = 600
+_TLS = (
+    "proxy_ssl_server_name on; proxy_ssl_verify on; proxy_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;"
+)
+_ADDRESS = "127.0.0.1"  # nobody logs in here, so nobody else may ask
 
 
 def main() -> None:
@@ -30,13 +33,10 @@ def main() -> None:
     parser.add_argument("viewer", help=argparse.SUPPRESS, type=Path)
     parser.add_argument("--dicomweb", required=True, help="DICOMweb service, such as http://127.0.0.1:8042/dicom-web")
     parser.add_argument("--port", type=int, default=3000, help="where the viewer is served (default: 3000)")
-    parser.add_argument("--address", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--name", action="append", default=[], help="host name by which browsers may ask; repeatable")
+    parser.add_argument("--name", action="append", default=[], help="host name of a proxy with login in front of this")
     parser.add_argument("--build", type=Path, help="folder with a built viewer, where npm has none")
     options = parser.parse_args()
-    for wanted, package in (("nginx", "nginx-light"), ("npm", "npm")):
-        if shutil.which(wanted, path=_path()) is None and not (wanted == "npm" and options.build):
-            _fail(f"{wanted} is not installed; on Debian: apt install {package}")
+    _require("nginx", "nginx-light")
     facts = json.loads((options.viewer / "viewer.json").read_text(encoding="utf-8"))
     if options.build is None and not facts["packages"]:
         _fail(f"{facts['name']} is not on npm: build it as the README says, then add --build FOLDER")
@@ -50,7 +50,7 @@ def main() -> None:
         mounts = [("/", options.build.resolve())] if options.build else _mounts(facts["packages"])
         _write_site(options.viewer / "site", folder / "site", service.path)
         _write_configuration(folder, mounts, service.scheme, service.netloc, service.path, options)
-        _serve(folder, f"{facts['name']}: http://{_bracketed(options.address)}:{options.port}{facts['open']}")
+        _serve(folder, f"{facts['name']}: http://{_ADDRESS}:{options.port}{facts['open']}")
 
 
 def _mounts(packages: list[dict[str, Any]]) -> list[tuple[str, Path]]:
@@ -65,6 +65,7 @@ def _fetch(package: dict[str, Any]) -> Path:
     target = cache / name.replace("@", "").replace("/", "-")
     if target.is_dir():
         return target
+    _require("npm", "npm")
     cache.mkdir(parents=True, exist_ok=True)
     _say(f"Fetching {name} from the npm registry")
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
@@ -101,16 +102,17 @@ def _write_configuration(
     """Fill in ``nginx.conf.in``."""
     roots = dict(mounts)
     package = roots.pop("/", folder / "site")
-    names = {"localhost", "127.0.0.1", "[::1]", _bracketed(options.address), *options.name}
+    names = {"localhost", _ADDRESS, *options.name}
     text = Template((_HERE / "nginx.conf.in").read_text(encoding="utf-8")).substitute(
         user="user root;" if os.geteuid() == 0 else "",
         folder=folder,
         site=folder / "site",
         package=package,
-        address=_bracketed(options.address),
+        address=_ADDRESS,
         port=options.port,
         names=" ".join(sorted(names)),
         upstream=f"{scheme}://{netloc}",
+        tls=_TLS if scheme == "https" else "",
         dicomweb_path=path,
         mounts="".join(f"    location ^~ {place} {{ alias {root}/; }}\n" for place, root in roots.items()),
     )
@@ -133,11 +135,9 @@ def _serve(folder: Path, greeting: str) -> None:
         process.wait()
 
 
-def _bracketed(address: str) -> str:
-    try:
-        return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
-    except ValueError:
-        _fail(f"{address} is not an IP address")
+def _require(program: str, package: str) -> None:
+    if shutil.which(program, path=_path()) is None:
+        _fail(f"{program} is not installed; on Debian: apt install {package}")
 
 
 def _path() -> str:

@@ -161,6 +161,8 @@ class EncodeSettings(_Section):
     """Gene to paint over the slide as a series of its own, for OHIF; breaks the slide's page in Slim; none if empty."""
     geojson_genes: tuple[str, ...] = ()
     """Genes whose values the tiles of GeoJSON carry; all that are shown if empty."""
+    independent_validator: bool = True
+    """Whether dciodvfy, where it is installed, judges every object before it may leave."""
 
     @model_validator(mode="after")
     def _can_be_written(self) -> Self:
@@ -181,6 +183,7 @@ class EncodeSettings(_Section):
             label_map=self.label_map,
             color_overlay_gene=self.color_overlay_gene or None,
             geojson_genes=self.geojson_genes or None,
+            validate=self.independent_validator,
         )
 
 

@@ -119,3 +119,16 @@ def test_a_constant_map_is_one_group(groups, make_result):
     result = make_result(values=np.full((18, 1), 0.5), genes=(Gene("A"),), with_hotspots=False)
 
     assert [group.NumberOfAnnotations for group in groups(result)] == [18]
+
+
+def test_tiles_carry_the_half_width_of_their_interval_where_there_is_one(groups, make_result):
+    result = make_result(everything=True)
+
+    found = [group.get_measurements() for group in groups(result, genes=["ERBB2"])[:5]]
+
+    assert {tuple(name.meaning for name in names) for names, _, _ in found} == {
+        ("Predicted ERBB2 mRNA expression", "Half width of the interval of predicted expression")
+    }
+    stated = np.concatenate([values for _, values, _ in found])
+    expected = np.column_stack([result.expression.values[:, 0], result.half_width[:, 0]])
+    assert (stated[stated[:, 0].argsort()] == expected[expected[:, 0].argsort()]).all()

@@ -82,7 +82,7 @@ def test_an_object_of_another_slide_is_found_without_naming_the_patient(
     assert "ller" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["parametric-map", "segmentation", "annotations", "report"])
+@pytest.mark.parametrize("name", ["parametric-map", "segmentation", "gene-segmentation", "annotations", "report"])
 def test_an_object_that_does_not_refer_to_the_slide_is_found(tmp_path, files, make_source, make_result, name):
     dataset = pydicom.dcmread(files[name])
     dataset.pop("ReferencedSeriesSequence", None)
@@ -115,7 +115,7 @@ def test_a_value_that_lost_its_scale_is_found(tmp_path, files, make_source, make
     item.RealWorldValueSlope = item.RealWorldValueSlope * 1.001
     write_dicom(dataset, files["parametric-map"])
 
-    with pytest.raises(EncodingError, match="gene 2"):
+    with pytest.raises(EncodingError, match="frame 2"):
         check(make_source(), make_result(), tmp_path, "parametric-map")
 
 
@@ -126,13 +126,13 @@ def test_values_beyond_the_grid_are_found(tmp_path, files, make_source, make_res
     dataset.PixelData = pixels.astype(np.uint16).tobytes()
     write_dicom(dataset, files["parametric-map"])
 
-    with pytest.raises(EncodingError, match="tissue where the grid has none"):
+    with pytest.raises(EncodingError, match="values where there is no tile"):
         check(make_source(), make_result(), tmp_path, "parametric-map")
 
 
 def test_an_object_that_lies_elsewhere_is_found(tmp_path, files, make_source, make_result):
     elsewhere = make_source(origin_mm=(20.5, 41.2501, 0.0))
 
-    for name in ("parametric-map", "segmentation", "annotations"):
+    for name in ("parametric-map", "segmentation", "gene-segmentation", "annotations"):
         with pytest.raises(EncodingError):
             check(elsewhere, make_result(), tmp_path, name)

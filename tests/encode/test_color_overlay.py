@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom.pixels import pixel_array
 
 from vst_dicom.domain.errors import EncodingError, UsageError
@@ -88,6 +90,19 @@ def test_a_picture_that_ends_within_a_tile_is_painted_to_its_end(result) -> None
     rows = [0, 2, 4]
     expected = [[result.grid.mask[row, column] for column in cells[0]] for row in rows]
     assert (painted != 255).any(axis=2).tolist() == expected
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 90), st.integers(1, 90), st.floats(1, 900), st.floats(1, 900))
+def test_exactly_the_pixels_whose_middle_lies_in_a_tile_are_painted(result, n_rows, n_columns, x_px, y_px) -> None:
+    """On a grid of 5 x 7 tiles of 500 x 400 pixels, whose last row and column hold what reaches beyond it."""
+    glass = Thumbnail(np.full((n_rows, n_columns, 3), 255, np.uint8), (x_px, y_px), PixelSpacing(0.001, 0.001))
+    painted = (paint_gene(result, 0, glass) != 255).any(axis=2)
+
+    for row in {0, n_rows // 2, n_rows - 1}:
+        for column in {0, n_columns // 2, n_columns - 1}:
+            cell = min(int((row + 0.5) * y_px // 500), 4), min(int((column + 0.5) * x_px // 400), 6)
+            assert painted[row, column] == result.grid.mask[cell]
 
 
 @pytest.mark.parametrize(("shape", "n_levels"), [((256, 256), 1), ((256, 257), 2), ((1000, 600), 3), ((9000, 100), 4)])

@@ -4,6 +4,9 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from vst_dicom.domain.errors import EncodingError, UsageError
 from vst_dicom.domain.expression import ExpressionTable
@@ -36,6 +39,20 @@ def test_the_least_value_of_a_slide_is_1_the_greatest_255_and_glass_0(make_resul
 
 def test_a_gene_that_is_the_same_everywhere_is_drawn_half(make_result) -> None:
     assert np.unique(scale_for_display(make_result(np.ones((18, 3))), [0])).tolist() == [0, 128]
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hnp.arrays(np.float32, 18, elements=st.floats(-1e6, 1e6, width=32)))
+def test_scaling_keeps_the_order_of_tiles_and_never_takes_tissue_for_glass(make_result, values) -> None:
+    result = make_result(np.repeat(values[:, None], 3, axis=1), with_hotspots=False)
+    (scaled,) = scale_for_display(result, [0])
+    tissue = scaled[result.grid.mask]
+
+    assert (np.diff(tissue[np.argsort(values, kind="stable")].astype(int)) >= 0).all()
+    assert tissue.min() >= 1
+    assert not scaled[~result.grid.mask].any()
+    if values.min() < values.max():
+        assert (tissue.min(), tissue.max()) == (1, 255)
 
 
 def test_each_colored_gene_is_a_segment_that_names_it_and_its_scale(written, make_result) -> None:

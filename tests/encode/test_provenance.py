@@ -3,14 +3,14 @@ import dataclasses
 import pydicom
 import pytest
 
+from tests.encode.maps import encode_expression
 from vst_dicom.encode.annotations import encode_annotations
-from vst_dicom.encode.parametric_map import encode_parametric_map
 from vst_dicom.encode.provenance import PARAMETRIC_MAP, plain, start_object
 from vst_dicom.encode.report import encode_report
 from vst_dicom.encode.segmentation import encode_segmentation
 from vst_dicom.encode.writing import write_dicom
 
-ENCODERS = [encode_parametric_map, encode_segmentation, encode_annotations, encode_report]
+ENCODERS = [encode_expression, encode_segmentation, encode_annotations, encode_report]
 
 
 @pytest.mark.parametrize("encode", ENCODERS)
@@ -99,7 +99,7 @@ def test_lossy_compression_of_the_slide_is_not_forgotten(make_source, make_resul
     source.header.LossyImageCompression, source.header.LossyImageCompressionRatio = "01", 12.5
     source.header.LossyImageCompressionMethod = "ISO_10918_1"
 
-    dataset = encode_parametric_map(source, make_result())
+    dataset = encode_expression(source, make_result())
 
     assert dataset.LossyImageCompression == "01"
     assert dataset.LossyImageCompressionRatio == 12.5
@@ -110,7 +110,7 @@ def test_all_parts_of_a_concatenation_are_referred_to(make_source, make_result):
     second.header.SOPInstanceUID = "2.25.77"
     source = dataclasses.replace(first, instances=(first.header, second.header))
 
-    dataset = encode_parametric_map(source, make_result())
+    dataset = encode_expression(source, make_result())
 
     (series,) = dataset.ReferencedSeriesSequence
     assert [item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence] == ["2.25.11", "2.25.77"]

@@ -6,8 +6,10 @@ import pydicom
 import pytest
 
 from vst_dicom.domain.forms import Encoding
+from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.encode.parametric_map import parametric_map_objects
 from vst_dicom.encode.report import encode_report
+from vst_dicom.encode.segmentation import segmentation_objects
 from vst_dicom.encode.writing import write_dicom
 
 
@@ -148,3 +150,72 @@ def test_text_that_no_character_set_of_the_slide_knows_is_spelled_plainly(writte
     dataset = pydicom.dcmread(written(result, source))
 
     assert items_of(dataset, "Warning")[0].TextValue == "spacing 0.5 um assumed, na?ve"
+
+
+def sources_of(item):
+    """What a number was taken from: class of the object, frame, segment."""
+    return [
+        (
+            image.ReferencedSOPSequence[0].ReferencedSOPClassUID.name,
+            image.ReferencedSOPSequence[0].get("ReferencedFrameNumber"),
+            image.ReferencedSOPSequence[0].get("ReferencedSegmentNumber"),
+        )
+        for image in items_of(item, "Source of Measurement")
+    ]
+
+
+def test_numbers_name_the_frame_of_the_map_and_the_segment_that_they_are_taken_from(written, make_source, make_result):
+    source, result = make_source(), make_result(everything=True)
+    others = [
+        *parametric_map_objects(source, result, Encoding()),
+        *segmentation_objects(source, result, Encoding()),
+    ]
+    dataset = pydicom.dcmread(written(result, source, others))
+
+    first, second = items_of(dataset, "Measurement Group")
+    n_classes = 3
+    assert sources_of(first)[0] == ("Segmentation Storage", None, 1 + n_classes + 1)
+    assert sources_of(second)[0] == ("Segmentation Storage", None, 1 + n_classes + 2)
+    assert sources_of(first)[1] == ("Parametric Map Storage", 1, None)
+    assert sources_of(second)[1] == ("Parametric Map Storage", 3, None)
+    summaries = items_of(dataset, "Predicted expression of a gene over all tissue")
+    assert sources_of(summaries[1]) == [("Parametric Map Storage", 2, None)] * 2
+
+
+def test_shown_signatures_state_scores_genes_evidence_and_source(written, make_result):
+    dataset = pydicom.dcmread(written(make_result(everything=True)))
+
+    first, second = items_of(dataset, "A gene signature over all tissue")
+    mean, high = items_of(first, "Predicted score of a gene signature (image-derived)")
+    assert float(mean.MeasuredValueSequence[0].NumericValue) == pytest.approx(0, abs=1e-6)
+    assert float(high.MeasuredValueSequence[0].NumericValue) == pytest.approx(0.9)
+    assert items_of(first, "Gene signature")[0].ConceptCodeSequence[0].CodeValue == "tis"
+    assert items_of(second, "Gene signature")[0].ConceptCodeSequence[0].LongCodeValue == "a-longer-name-of-it"
+    assert items_of(first, "Number of genes used")[0].MeasuredValueSequence[0].NumericValue == 1
+    assert items_of(first, "Number of genes of the published list")[0].MeasuredValueSequence[0].NumericValue == 18
+    assert items_of(first, "Published in")[0].TextValue == "Someone 2020"
+    assert [item.TextValue for item in items_of(first, "Comment")] == ["held up", "Not a test of response."]
+
+
+def test_a_gene_that_only_ranks_says_so(written, make_result):
+    dataset = pydicom.dcmread(written(make_result(everything=True)))
+
+    summaries = items_of(dataset, "Predicted expression of a gene over all tissue")
+    assert [len(items_of(summary, "How values may be read")) for summary in summaries] == [0, 1, 0]
+
+
+def test_the_tissue_is_stated_in_tiles_and_square_millimeters(written, make_source, make_result):
+    source, result = make_source(spacing=PixelSpacing(0.0005, 0.0004)), make_result(everything=True)
+    (tissue,) = items_of(pydicom.dcmread(written(result, source)), "Tissue of the slide")
+
+    numbers = [float(item.MeasuredValueSequence[0].NumericValue) for item in tissue.ContentSequence]
+    assert numbers == pytest.approx([18, 18 * 101 * 0.0005 * 103 * 0.0004, 2])
+
+
+def test_a_specimen_identifier_keeps_its_spelling(written, make_source):
+    source = make_source()
+    source.header.SpecimenDescriptionSequence[0].SpecimenIdentifier = "Präparat µ7"
+
+    dataset = pydicom.dcmread(written(source=source))
+
+    assert items_of(dataset, "Specimen Identifier")[0].TextValue == "Präparat µ7"

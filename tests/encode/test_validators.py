@@ -44,6 +44,7 @@ ENCODINGS = {
     "JPEG-LS": Encoding(map_compression=MapCompression.JPEG_LS),
     "label map": Encoding(label_map=True),
     "color overlay": Encoding(color_overlay_gene="ERBB2"),
+    "small objects": Encoding(largest_object_bytes=6000),
     "one colored gene": Encoding(colored_genes=("ESR1",)),
 }
 
@@ -120,7 +121,7 @@ def class_of(path: Path) -> str:
 
 
 def test_every_setting_of_dicom_objects_is_among_those_that_are_validated():
-    elsewhere = {"largest_object_bytes", "geojson_genes", "validate"}
+    elsewhere = {"geojson_genes", "validate"}
 
     tried = {
         field.name
@@ -226,18 +227,29 @@ def test_the_standards_tables_would_find_what_is_missing_or_too_much(written, ta
     assert any(line.startswith("EchoTime: TagUnexpected") for line in found)
 
 
+def pixelmed(validator: str, path: Path) -> str:
+    command = ["java", *JAVA_LIMITS, "-cp", "/usr/share/java/pixelmed.jar", f"com.pixelmed.validate.{validator}"]
+    return run(*command, str(path))[1]
+
+
 @needs("java", "pixelmed-apps")
-def test_pixelmed_finds_only_what_the_table_accepts_in_a_report_that_has_everything(written):
-    (report,) = [path for path in written["usual"].objects if path.name == "report.dcm"]
-    validator = ["-cp", "/usr/share/java/pixelmed.jar", "com.pixelmed.validate.DicomSRValidator"]
+@pytest.mark.parametrize(
+    ("validator", "file_name", "judged_as"),
+    [
+        ("DicomSRValidator", "report.dcm", "Found Root Template TID_1500"),
+        ("DicomInstanceValidator", "segmentation.dcm", "Found Segmentation IOD"),
+    ],
+)
+def test_pixelmed_finds_only_what_the_table_accepts(written, validator, file_name, judged_as):
+    (path,) = [path for path in written["usual"].objects if path.name == file_name]
 
-    _, output = run("java", *JAVA_LIMITS, *validator, str(report))
+    output = pixelmed(validator, path)
 
-    assert "Found Root Template TID_1500" in output
+    assert judged_as in output
     assert "IOD validation complete" in output
     found = set(findings(output))
-    assert unlisted("DicomSRValidator", class_of(report), sorted(found)) == []
-    assert never_found("DicomSRValidator", {class_of(report): found}) == []
+    assert unlisted(validator, class_of(path), sorted(found)) == []
+    assert never_found(validator, {class_of(path): found}) == []
 
 
 @needs_dciodvfy

@@ -1,16 +1,16 @@
 import pydicom
 import pytest
 
+from tests.encode.maps import encode_expression
 from vst_dicom.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from vst_dicom.encode.annotations import encode_annotations
-from vst_dicom.encode.parametric_map import encode_parametric_map
 from vst_dicom.encode.report import encode_report
 from vst_dicom.encode.segmentation import encode_segmentation
 from vst_dicom.encode.writing import write_dicom
 from vst_dicom.files import whole_file
 
 
-@pytest.mark.parametrize("encode", [encode_parametric_map, encode_segmentation, encode_annotations, encode_report])
+@pytest.mark.parametrize("encode", [encode_expression, encode_segmentation, encode_annotations, encode_report])
 def test_the_same_result_gives_the_same_bytes(tmp_path, make_source, make_result, encode):
     first, second = tmp_path / "a.dcm", tmp_path / "b.dcm"
     write_dicom(encode(make_source(), make_result()), first)

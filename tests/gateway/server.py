@@ -25,8 +25,8 @@ from vst_dicom.runtime.roles import ROLES, living_roles
 from vst_dicom.runtime.supervisor import Supervisor
 
 AE_TITLE = "VST_DICOM"
-RESULT_OBJECTS = 4
-"""Parametric Map, Segmentation, annotations and report."""
+RESULT_OBJECTS = 5
+"""Parametric Map, two Segmentations, annotations and report."""
 
 _START_S = 90.0
 _SETTINGS = """
@@ -192,7 +192,12 @@ class Server:
 
 @contextmanager
 def running_server(
-    folder: Path, destinations: Sequence[To], *, port: int = 0, tls: Certificate | None = None
+    folder: Path,
+    destinations: Sequence[To],
+    *,
+    port: int = 0,
+    tls: Certificate | None = None,
+    overlay_gene: str = "",
 ) -> Iterator[Server]:
     """Run the server; every sender's slides go to the destination that names it.
 
@@ -206,6 +211,8 @@ def running_server(
         Where it listens; a free one if 0.
     tls
         What it shows to peers, which must show theirs then.
+    overlay_gene
+        Gene that it paints over slides.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = port or free_ports(1)[0]
@@ -217,6 +224,7 @@ def running_server(
         rules=json.dumps(str(rules)),
         tls=f"tls = {_tls(tls)}" if tls else "",
     )
+    text += f'[encode]\ncolor_overlay_gene = "{overlay_gene}"\n'
     text += "".join(_destination(f"to{number}", to) for number, to in enumerate(destinations))
     (folder / "vst-dicom.toml").write_text(text)
     server = Server(folder, chosen)

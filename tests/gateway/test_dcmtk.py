@@ -65,7 +65,7 @@ def test_a_slide_from_storescu_comes_back_to_storescp_as_a_result_of_the_same_st
     hospital.server.wait_until_delivered(study)
 
     found = received(hospital.results.files(), study)
-    assert sorted(header.Modality for header in found) == ["ANN", "OT", "SEG", "SR"]
+    assert sorted(header.Modality for header in found) == ["ANN", "OT", "SEG", "SEG", "SR"]
     assert {header.SOPInstanceUID for header in found} == {
         row.sop_instance_uid for row in hospital.server.results(study)
     }

@@ -23,6 +23,10 @@ CARELESS = Path(__file__).with_name("forward_everything.lua")
 N_ROUNDS = 10
 
 
+EVERYTHING = {"SM": 4, "OT": 1, "SEG": 2, "ANN": 1, "SR": 1}
+"""A slide of one level with its results, which paint a gene over it in three levels."""
+
+
 @dataclass(frozen=True)
 class Hospital:
     """The server, an Orthanc that routes slides to it, and one that routes everything to it."""
@@ -43,7 +47,8 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
             for ae_title, script in (("CAREFUL", ROUTING), ("CARELESS", CARELESS))
         )
         back = [To(pacs.ae_title, pacs.port, {pacs.ae_title: "routine"}) for pacs in (careful, careless)]
-        yield Hospital(stack.enter_context(running_server(folder / "server", back, port=port)), careful, careless)
+        server = stack.enter_context(running_server(folder / "server", back, port=port, overlay_gene="G"))
+        yield Hospital(server, careful, careless)
 
 
 def send(pacs: Orthanc, slide: Path) -> None:
@@ -65,7 +70,11 @@ def test_a_slide_that_orthanc_routes_comes_back_as_maps_and_regions_of_its_study
     send(hospital.careful, slide)
     hospital.server.wait_until_delivered(study)
 
-    assert modalities(hospital.careful, study) == {"SM": 1, "OT": 1, "SEG": 1, "ANN": 1, "SR": 1}
+    assert modalities(hospital.careful, study) == EVERYTHING
+    # its script takes the gene painted over the slide for a slide, and sends it here
+    hospital.server.wait(lambda: hospital.server.decisions(study, "own result came back"), "the picture to come back")
+    hospital.server.wait_until_quiet()
+    assert [job.state for job in hospital.server.jobs(study)] == ["done"]
 
 
 def test_an_orthanc_that_routes_everything_back_ten_times_has_one_result(hospital: Hospital, tmp_path: Path) -> None:
@@ -82,13 +91,13 @@ def test_an_orthanc_that_routes_everything_back_ten_times_has_one_result(hospita
     for _ in range(N_ROUNDS):
         done = pacs.ask("modalities/vst_dicom/store", {"Resources": [everything], "Synchronous": True})
         assert done["FailedInstancesCount"] == 0
-        assert done["InstancesCount"] == 5
+        assert done["InstancesCount"] == sum(EVERYTHING.values())
     time.sleep(server.settings.study.quiet_s + 1)
     server.wait_until_quiet()
 
     (job,) = server.jobs(study)
     assert (job.state, job.attempts) == ("done", 1)
     assert [delivery.attempts for delivery in server.deliveries(study)] == [1]
-    assert modalities(pacs, study) == {"SM": 1, "OT": 1, "SEG": 1, "ANN": 1, "SR": 1}
-    assert count(pacs, "series") == 5
+    assert modalities(pacs, study) == EVERYTHING
+    assert count(pacs, "series") == 7
     assert len(server.decisions(study, "queued")) == 1

@@ -103,7 +103,7 @@ def test_the_hotspot_list_flies_there(view: SlideView) -> None:
     view.page.get_by_role("button", name="SPOT mean").first.click()
     view.show("gene:SPOT")
 
-    view.page.wait_for_function("Math.abs(slidePage.maps.lead.transform.scale) > 0.4")
+    view.page.wait_for_function("() => Math.abs(slidePage.maps.lead.transform.scale) > 0.4")
     view.look()
     x, y = view.page.evaluate("slidePage.maps.lead.place").copy()[:2]
     assert np.hypot(x - HOT_PX[0], y - HOT_PX[1]) < 300

@@ -196,6 +196,8 @@ class Table:
     obs: dict[str, NDArray[np.generic]]
     masked_cells: NDArray[np.int64]
     tile_size_px: tuple[int, int]
+    picture: NDArray[np.uint8]
+    picture_factor: float
 
 
 def read_table(path: Path) -> Table:
@@ -203,6 +205,7 @@ def read_table(path: Path) -> Table:
     with h5py.File(path) as file:
         symbols = [name.decode() for name in file["var"][file["var"].attrs["_index"]][()]]
         obs = {name: _column(file["obs"][name]) for name in file["obs"] if name != file["obs"].attrs["_index"]}
+        (library,) = file["uns/spatial"].values()
         half_widths = file["layers"]["interval_half_width"][()]
         rows, columns = file["uns/vst_dicom/tile_size_px"][()].tolist()
         return Table(
@@ -214,6 +217,8 @@ def read_table(path: Path) -> Table:
             obs=obs,
             masked_cells=file["uns/vst_dicom/masked_cells"][()],
             tile_size_px=(rows, columns),
+            picture=library["images/hires"][()],
+            picture_factor=float(library["scalefactors/tissue_hires_scalef"][()]),
         )
 
 

@@ -17,7 +17,7 @@ from tests.pipeline.brightness import BrightnessPredictor
 from tests.programs import dcentvfy_errors, dciodvfy_errors, needs_dcentvfy, needs_dciodvfy
 from tests.wsi_builder import Wsi, write_wsi
 from vst_dicom.domain.errors import PixelSpacingError, StainError, TissueError, UnfamiliarTissueError, UsageError
-from vst_dicom.domain.forms import ResultForm
+from vst_dicom.domain.forms import Encoding, ResultForm
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.tiles import TileBatch, TileGrid
 from vst_dicom.pipeline.process_slide import Choices, Outcome, process_slide
@@ -190,6 +190,16 @@ def test_only_chosen_forms_are_written(plain_slide: Path, tmp_path: Path) -> Non
     outcome = run(plain_slide, tmp_path / "out", Choices(forms=frozenset({ResultForm.GEOJSON})))
 
     assert {path.name for path in outcome.folder.iterdir()} == {"tiles.geojson", "summary.json"}
+
+
+def test_tiles_of_geojson_carry_only_the_genes_that_were_asked_for(plain_slide: Path, tmp_path: Path) -> None:
+    forms = frozenset({ResultForm.GEOJSON})
+    outcome = run(plain_slide, tmp_path / "out", Choices(forms=forms, encoding=Encoding(geojson_genes=("R",))))
+
+    features = json.loads((outcome.folder / "tiles.geojson").read_text())["features"]
+    tiles = [feature["properties"] for feature in features if feature["properties"]["objectType"] == "tile"]
+    assert tiles
+    assert all("R" in tile["measurements"] and "G" not in tile["measurements"] for tile in tiles)
 
 
 @needs_dciodvfy

@@ -23,7 +23,7 @@ from shapely import Polygon, contains_xy
 from tests.pipeline import stated
 from tests.pipeline.brightness import BrightnessPredictor
 from tests.results import make_gene
-from tests.wsi_builder import Wsi, assign, write_wsi
+from tests.wsi_builder import Wsi, write_wsi
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.forms import Encoding
 from vst_dicom.domain.signature import PanelSignature, ScoredGene, Scoring
@@ -34,13 +34,13 @@ from vst_dicom.slide.opening import open_slide
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 GLASS, TISSUE, HOT = (240, 240, 240), (150, 85, 130), (205, 85, 130)
-HOT_ROWS, HOT_COLUMNS, MASKED = slice(4, 10), slice(3, 9), (6, 5)
+HOT_ROWS, HOT_COLUMNS, MASKED = slice(8, 14), slice(6, 12), (11, 9)
 GENES = "RGB"
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a slide lies: spacing in mm, row then column; cosines; mm of the first pixel; grid and size of its last tiles.
+    """How a slide lies: spacing in mm, row then column; cosines; mm of the first pixel; its grid.
 
     `last` is the part of the last row and column of tiles that lies on the slide.
     """
@@ -69,10 +69,12 @@ def turned(degrees: float) -> tuple[float, float, float, float, float, float]:
 
 
 GEOMETRIES = {
-    "as scanners write it": Geometry((0.0009, 0.0009), (0, -1, 0, -1, 0, 0), (20.5, 41.25), 14, 13, (1, 1)),
-    "x not y, quarter turn, cropped": Geometry((0.00095, 0.0006), turned(90), (3.25, 17.5), 13, 14, (0.9, 0.75)),
-    "y not x, askew by 33 degrees": Geometry((0.00065, 0.000999), turned(33), (-7.125, 12.0625), 14, 12, (0.7, 1)),
-    "mirrored, from the corner of the glass": Geometry((0.0008, 0.0009), (1, 0, 0, 0, -1, 0), (0, 0), 12, 15, (1, 0.8)),
+    "as scanners write it": Geometry((0.00095, 0.00095), (0, -1, 0, -1, 0, 0), (20.5, 41.25), 27, 25, (1, 1)),
+    "x not y, quarter turn, cropped": Geometry((0.00099, 0.0008), turned(90), (3.25, 17.5), 25, 27, (0.9, 0.75)),
+    "y not x, askew by 33 degrees": Geometry((0.00085, 0.000999), turned(33), (-7.125, 12.0625), 27, 25, (0.7, 1)),
+    "mirrored, from the corner of the glass": Geometry(
+        (0.0009, 0.00095), (1, 0, 0, 0, -1, 0), (0, 0), 24, 28, (1, 0.8)
+    ),
 }
 
 
@@ -168,8 +170,16 @@ class Run:
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     geometry: Geometry = request.param
     folder, image = tmp_path_factory.mktemp("slide"), paint(geometry)
-    turn = assign("ImageOrientationSlide", list(geometry.orientation))
-    wsi = Wsi([image], tile=(512, 512), spacing_mm=geometry.spacing_mm, origin_mm=geometry.origin_mm, change=turn)
+
+    def describe(dataset: Dataset) -> None:
+        dataset.ImageOrientationSlide = list(geometry.orientation)
+        dataset.SpecimenDescriptionSequence = [Dataset()]
+        dataset.SpecimenDescriptionSequence[0].SpecimenIdentifier = "S1-A"
+        dataset.SpecimenDescriptionSequence[0].SpecimenUID = "2.25.1001"
+        dataset.SpecimenDescriptionSequence[0].IssuerOfTheSpecimenIdentifierSequence = []
+        dataset.SpecimenDescriptionSequence[0].SpecimenPreparationSequence = []
+
+    wsi = Wsi([image], tile=(512, 512), spacing_mm=geometry.spacing_mm, origin_mm=geometry.origin_mm, change=describe)
     path = write_wsi(folder / "slide.dcm", wsi)
     with open_slide([path]) as slide:
         choices = Choices(encoding=Encoding(label_map=True, colored_genes=tuple(GENES)))
@@ -198,6 +208,19 @@ def test_the_last_tiles_lie_there_too_where_the_slide_is_cropped(run: Run) -> No
     assert last.tolist() == [run.geometry.n_rows - 1, run.geometry.n_columns - 1]
 
 
+def test_the_picture_in_the_table_shows_each_tile_at_its_coordinates(run: Run) -> None:
+    """As scanpy and squidpy draw it: coordinates times one scale factor are pixels of the picture."""
+    picture, factor = run.table.picture, run.table.picture_factor
+    whole = (run.table.cells < run.table.cells.max(axis=0)).all(axis=1)
+    x, y = np.rint(run.table.spatial_px[whole] * factor).astype(int).T
+
+    shown = np.mean([picture[y + down, x + right] for down in (-2, 0, 2) for right in (-2, 0, 2)], axis=0)
+
+    expected = np.stack([run.table.genes[gene][whole] for gene in GENES], axis=1)
+    np.testing.assert_allclose(shown, expected, atol=9)
+    assert np.abs(shown - expected).mean() < 2
+
+
 @pytest.mark.parametrize("gene", GENES)
 def test_the_parametric_map_states_them(run: Run, gene: str) -> None:
     values, half_step = run.gene_maps[gene]
@@ -205,13 +228,33 @@ def test_the_parametric_map_states_them(run: Run, gene: str) -> None:
     np.testing.assert_allclose(values.at(run.table.places), run.table.genes[gene], atol=half_step + 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        ("half-width", lambda table: [table.half_widths[gene] for gene in GENES]),
+        ("signatures", lambda table: [table.obs["signature_all"]]),
+        ("distance", lambda table: [table.obs["distance"]]),
+    ],
+)
+def test_the_other_parametric_maps_state_what_the_table_has(
+    run: Run, layer: str, expected: Callable[[stated.Table], list[np.ndarray]]
+) -> None:
+    channels = stated.map_values(pydicom.dcmread(run.folder / f"parametric-map-{layer}.dcm"))
+
+    for (values, half_step), wanted in zip(channels.values(), expected(run.table), strict=True):
+        np.testing.assert_allclose(values.at(run.table.places), wanted, atol=half_step + 1e-6)
+
+
 @pytest.mark.parametrize("gene", GENES)
 def test_the_annotations_state_them(run: Run, gene: str) -> None:
     tiles = stated.annotations(run.annotations, "RECTANGLE")[f"Predicted {gene} expression"]
     places = np.array([tile.points.mean(axis=0) for tile in tiles])
-    values = np.array([value for tile in tiles for value in tile.numbers.values()])
-
-    np.testing.assert_array_equal(stated.Values(places, values).at(run.table.places), run.table.genes[gene])
+    for name, expected in (
+        (f"Predicted {gene} mRNA expression", run.table.genes[gene]),
+        ("Half width of the interval of predicted expression", run.table.half_widths[gene]),
+    ):
+        values = np.array([tile.numbers[name] for tile in tiles])
+        np.testing.assert_array_equal(stated.Values(places, values).at(run.table.places), expected)
 
 
 def test_the_rectangles_of_annotations_are_the_tiles_corner_by_corner(run: Run) -> None:

@@ -129,7 +129,7 @@ def test_a_job_leaves_a_result_its_rows_and_its_deliveries(database: Engine, set
         (delivery,) = list_deliveries(connection, key)
     assert {row.file_name: row.sha256 for row in rows} == hashes_of(settings.results / key)
     assert {row.study_instance_uid for row in rows} == {"1.2.826.0.1.3680043.8.498.7.1.1"}
-    assert len(rows) == 4
+    assert len(rows) == 5
     assert (delivery.destination, delivery.state, delivery.priority) == ("archive", DeliveryState.WAITING, 50)
     maps = pydicom.dcmread(settings.results / key / "parametric-map.dcm")
     assert (settings.results / key / MANIFEST_FILE).is_file()
@@ -191,7 +191,7 @@ def test_a_header_corrected_after_the_fact_makes_new_objects(database: Engine, s
 
     assert (run(database, settings, first), run(database, settings, second)) == (JobState.DONE, JobState.DONE)
     with database.begin() as connection:
-        assert connection.execute(select(func.count()).select_from(result_instances)).scalar_one() == 8
+        assert connection.execute(select(func.count()).select_from(result_instances)).scalar_one() == 10
 
 
 def test_results_are_dated_by_the_first_start(database: Engine, settings: Settings) -> None:

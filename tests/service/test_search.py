@@ -123,6 +123,7 @@ def test_further_attributes_are_returned_on_demand(web: Web) -> None:
     assert "00280004" not in usual
     assert (more["00400512"]["Value"], more["00280004"]["Value"]) == (["S1"], ["YBR_FULL_422"])
     assert everything.keys() > more.keys()
+    assert "00282000" not in everything["00480105"]["Value"][0]  # bulk data are no part of an answer
 
 
 def test_matching_an_attribute_that_is_not_returned(web: Web) -> None:

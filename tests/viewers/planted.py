@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from vst_dicom.domain.forms import Encoding, ResultForm
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.tiles import TileBatch, TileGrid
 from vst_dicom.pipeline.process_slide import Choices, Outcome, process_slide
-from vst_dicom.predict.predictor import Prediction
+from vst_dicom.predict.predictor import Prediction, Predictor
 from vst_dicom.simulate.writing import SlideRecipe, write_simulated_slide
 from vst_dicom.slide.opening import open_slide
 
@@ -38,11 +39,16 @@ class PlantedPredictor(BrightnessPredictor):
         super().__init__()
         self.genes = (make_gene("RANDOM"), make_gene("SPOT"))
         self.bundle.genes = self.genes
+        self.bundle.manifest.distribution = SimpleNamespace(refuse_share=0.2)
+        self.bundle.manifest.uncertainty = SimpleNamespace(describe=lambda: "90% intervals, nominal")
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]) -> Prediction:
         for batch in batches:
             progress(len(batch.indices), len(grid))
-        return Prediction(ExpressionTable(self.genes, planted_values(grid)))
+        random = np.random.default_rng(1)
+        distance = random.uniform(0.1, 0.9, len(grid)).astype(np.float32)
+        half_width = random.uniform(0.1, 0.5, (len(grid), 2)).astype(np.float32)
+        return Prediction(ExpressionTable(self.genes, planted_values(grid)), distance, half_width)
 
 
 def planted_values(grid: TileGrid) -> NDArray[np.float32]:
@@ -80,11 +86,16 @@ class PlantedResult:
 
 def plant(folder: Path) -> PlantedResult:
     """Simulate the slide and run the main path on it."""
-    slide = write_simulated_slide(RECIPE, folder / "slide", now=NOW)
+    return make_result(folder, RECIPE, PlantedPredictor(), "RANDOM")  # type: ignore[arg-type]
+
+
+def make_result(folder: Path, recipe: SlideRecipe, predictor: Predictor, overlay_gene: str) -> PlantedResult:
+    """Simulate any slide, and predict by any model; one gene is painted over the slide too."""
+    slide = write_simulated_slide(recipe, folder / "slide", now=NOW)
+    choices = Choices(forms=_FORMS, encoding=Encoding(color_overlay_gene=overlay_gene))
     with open_slide(list(slide.instances)) as opened:
-        choices = Choices(forms=_FORMS, encoding=Encoding(color_overlay_gene="RANDOM"))
         outcome = process_slide(
-            opened, PlantedPredictor(), folder / "result", choices=choices, now=NOW, progress=lambda *_: None
+            opened, predictor, folder / "result", choices=choices, now=NOW, progress=lambda *_: None
         )
     return PlantedResult(slide.instances, outcome)
 

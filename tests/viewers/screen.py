@@ -148,9 +148,39 @@ def near(picture: NDArray[np.int16], places: NDArray[np.int64], color: NDArray[A
     color
         Red, green, blue; shape ``(3,)`` or ``(n, 3)``.
     """
+    seen = _around(picture, places, reach)
+    wanted = np.broadcast_to(np.asarray(color), (len(places), 3))
+    return np.asarray(np.abs(seen - wanted[:, None, :]).max(axis=2).min(axis=1))
+
+
+def off_by(
+    picture: NDArray[np.int16], places: NDArray[np.int64], palette: NDArray[Any], share: NDArray[Any], reach: int = 1
+) -> NDArray[np.float64]:
+    """How far the values that colors stand for are from those expected, as a share of the range of a map.
+
+    Parameters
+    ----------
+    picture, places, reach
+        As of `near`.
+    palette
+        Colors from the least to the greatest value, shape ``(n_colors, 3)``.
+    share
+        Expected value of each place, from 0, the least of the map, to 1, the greatest; shape ``(n,)``.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape ``(n,)``; infinite where no color of the palette is.
+    """
+    seen = _around(picture, places, reach)
+    differences = np.abs(seen[:, :, None, :] - palette).max(axis=3)
+    off = np.abs(differences.argmin(axis=2) / (len(palette) - 1) - share[:, None])
+    return np.asarray(np.where(differences.min(axis=2) <= 4, off, np.inf).min(axis=1))
+
+
+def _around(picture: NDArray[np.int16], places: NDArray[np.int64], reach: int) -> NDArray[np.int16]:
+    """Colors within `reach` of each place, shape ``(n, (2 × reach + 1)², 3)``."""
     steps = np.arange(-reach, reach + 1)
     shifts = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     rows, columns = (places[:, None, :] + shifts).transpose(2, 0, 1)
-    seen = picture[rows.clip(0, picture.shape[0] - 1), columns.clip(0, picture.shape[1] - 1)]
-    wanted = np.broadcast_to(np.asarray(color), (len(places), 3))
-    return np.asarray(np.abs(seen - wanted[:, None, :]).max(axis=2).min(axis=1))
+    return picture[rows.clip(0, picture.shape[0] - 1), columns.clip(0, picture.shape[1] - 1)]

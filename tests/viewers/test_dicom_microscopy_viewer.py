@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pydicom
 import pytest
+import requests
 from numpy.typing import NDArray
 
 from tests.viewers.peers import run_viewer
 from tests.viewers.places import assert_slide_lies_as_stated, at, changed, edges_on, glass_on, outlines_on, tiles_on
 from tests.viewers.planted import PlantedResult, to_slide_mm
-from tests.viewers.screen import Screen, near, open_screen
+from tests.viewers.screen import Screen, near, off_by, open_screen
+from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode import colors
 from vst_dicom.encode.annotations import quintiles
 from vst_dicom.encode.gene_segmentation import scale_for_display
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 RANDOM, SPOT = 0, 1
+_CLOSE: Final = 0.06
+"""Share of a map's range that a color may be off. A map that lies a tenth of a tile off is off by more somewhere."""
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +51,10 @@ def bare(page: Screen) -> NDArray[np.int16]:
     return page.look()
 
 
-def switch_on(screen: Screen, modality: str, label: str) -> None:
-    """Tick the layer of a series whose label begins so, and fold the legend, which hides a part of the slide."""
+def switch_on(screen: Screen, modality: str, label: str | re.Pattern[str]) -> None:
+    """Tick a layer by its label, and fold the legend, which hides a part of the slide."""
     layers = screen.page.locator(f'section[data-modality="{modality}"]')
-    layers.get_by_label(re.compile(f"^{re.escape(label)}\\b")).check()
+    layers.get_by_label(label, exact=True).check()
     legend = screen.page.get_by_label("Collapse legend")
     if legend.is_visible():
         legend.click()
@@ -60,28 +65,51 @@ def set_opacity(screen: Screen, opacity: float) -> None:
     screen.page.locator("#opacity").fill(str(opacity))
 
 
-@pytest.mark.parametrize(("gene", "column"), [("RANDOM", RANDOM), ("SPOT", SPOT)])
-def test_a_gene_map_has_the_color_of_its_value_in_each_tile_and_changes_halfway_to_the_next(
-    screen: Screen, planted: PlantedResult, gene: str, column: int
+@dataclass(frozen=True)
+class Map:
+    """A channel of a Parametric Map, and the value of each tile.
+
+    Parameters
+    ----------
+    label
+        As the viewer lists it.
+    values_of
+        Tells the values, in the order of the tiles.
+    """
+
+    label: str
+    values_of: Callable[[SlideResult], NDArray[np.float32] | None]
+
+
+MAPS: Final = (
+    Map("RANDOM", lambda result: result.expression.values[:, RANDOM]),
+    Map("SPOT", lambda result: result.expression.values[:, SPOT]),
+    Map("RANDOM +/-", lambda result: None if result.half_width is None else result.half_width[:, RANDOM]),
+    Map("distance", lambda result: result.distance),
+)
+
+
+@pytest.mark.parametrize("shown", MAPS, ids=lambda shown: shown.label)
+def test_a_map_has_the_color_of_its_value_in_each_tile_and_changes_halfway_to_the_next(
+    screen: Screen, planted: PlantedResult, shown: Map
 ) -> None:
     set_opacity(screen, 1)
-    switch_on(screen, "OT", gene)
+    switch_on(screen, "OT", shown.label)
 
     picture = screen.look()
 
     result = planted.outcome.result
-    values = result.expression.values[:, column]
+    values = shown.values_of(result)
+    assert values is not None
     palette = np.array(
         screen.ask(
             "const map = viewer.getAllParameterMappings().find((mapping) => mapping.label === given);"
             "return Array.from(viewer.getParameterMappingStyle(map.uid).paletteColorLookupTable.data);",
-            gene,
+            shown.label,
         )
     )[:, :3]
     share = (values - values.min()) / np.ptp(values)
-    middle = near(picture, tiles_on(screen, planted), in_palette(palette, share), reach=1)
-    np.testing.assert_array_less(middle, 24)
-    assert np.median(middle) <= 2
+    np.testing.assert_array_less(off_by(picture, tiles_on(screen, planted), palette, share), _CLOSE)
 
     tile_at = np.full((result.grid.size.n_rows, result.grid.size.n_columns), -1)
     tile_at[tuple(result.grid.cells.T)] = np.arange(len(result.grid))
@@ -90,13 +118,8 @@ def test_a_gene_map_has_the_color_of_its_value_in_each_tile_and_changes_halfway_
         first, second = left[both], right[both]
         between = (result.grid.centers_px[first] + result.grid.centers_px[second]) / 2
         border = screen.find(to_slide_mm(planted, between))
-        halfway = in_palette(palette, (share[first] + share[second]) / 2)
-        np.testing.assert_array_less(near(picture, border, halfway, reach=1), 24)
-
-
-def in_palette(palette: NDArray[np.float64], share: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Colors of values that are given as shares of the range of a map."""
-    return palette[np.rint(share * (len(palette) - 1)).astype(int)]
+        halfway = (share[first] + share[second]) / 2
+        np.testing.assert_array_less(off_by(picture, border, palette, halfway), _CLOSE)
 
 
 @dataclass(frozen=True)
@@ -169,7 +192,7 @@ def test_a_fractional_segment_has_the_color_of_its_value_all_over_each_tile_and_
 def test_rectangles_outline_the_tiles_of_their_fifth_in_its_color(
     screen: Screen, planted: PlantedResult, bare: NDArray[np.int16], fifth: int
 ) -> None:
-    switch_on(screen, "ANN", f"RANDOM quintile {fifth}")
+    switch_on(screen, "ANN", re.compile(f"RANDOM quintile {fifth}"))
 
     picture = screen.look()
 
@@ -193,6 +216,25 @@ def test_a_hotspot_is_outlined_where_it_is(screen: Screen, planted: PlantedResul
 
 def test_the_slide_is_where_the_viewer_says(screen: Screen, planted: PlantedResult, bare: NDArray[np.int16]) -> None:
     assert_slide_lies_as_stated(screen, planted, bare)
+
+
+def test_metadata_lead_to_all_coordinates_of_annotations(dicomweb_url: str, planted: PlantedResult) -> None:
+    (file,) = [file for file in planted.objects if file.name == "annotations.dcm"]
+    stored = pydicom.dcmread(file)
+    series = f"{dicomweb_url}/studies/{stored.StudyInstanceUID}/series/{stored.SeriesInstanceUID}"
+
+    (metadata,) = requests.get(f"{series}/metadata", headers={"Accept": "application/dicom+json"}, timeout=10).json()
+
+    groups = metadata["006A0002"]["Value"]
+    assert len(groups) == len(stored.AnnotationGroupSequence)
+    for group, stored_group in zip(groups, stored.AnnotationGroupSequence, strict=True):
+        assert set(group["00660022"]) == {"vr", "BulkDataURI"}
+        bulk = requests.get(
+            group["00660022"]["BulkDataURI"],
+            headers={"Accept": 'multipart/related; type="application/octet-stream"'},
+            timeout=10,
+        )
+        assert stored_group.DoublePointCoordinatesData in bulk.content
 
 
 def test_the_colored_slide_is_a_second_slide(screen: Screen, planted: PlantedResult) -> None:

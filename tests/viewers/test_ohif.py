@@ -25,7 +25,8 @@ from tests.viewers.screen import Screen, near, open_screen
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-_VIEWER: Final = "[...(window.services?.microscopyService?.managedViewers ?? [])].at(-1)?.viewer"
+OHIF: Final = "[...(window.services?.microscopyService?.managedViewers ?? [])].at(-1)?.viewer"
+"""JavaScript expression for the dicom-microscopy-viewer inside OHIF."""
 _YELLOW: Final = np.array((255, 234, 0))
 """OHIF draws all annotations in its own color."""
 _GREEN: Final = np.array((0, 255, 0))
@@ -34,16 +35,21 @@ _GREEN: Final = np.array((0, 255, 0))
 @pytest.fixture(scope="module")
 def page(browser: "Browser", dicomweb_url: str, planted: PlantedResult) -> Iterator[Screen]:
     study = planted.outcome.summary["slide"]["study_instance_uid"]
-    with run_viewer("ohif", dicomweb_url) as url, open_screen(browser, _VIEWER) as screen:
-        screen.open(f"{url}/microscopy?StudyInstanceUIDs={study}")
-        screen.page.locator('[data-cy="side-panel-header-left"]').click()
-        tidy(screen)
+    with run_viewer("ohif", dicomweb_url) as url, open_screen(browser, OHIF) as screen:
+        open_microscopy(screen, url, study)
         yield screen
+
+
+def open_microscopy(screen: Screen, url: str, study: str) -> None:
+    """Open a study in microscopy mode, with the list of its series beside it."""
+    screen.open(f"{url}/microscopy?StudyInstanceUIDs={study}")
+    screen.page.locator('[data-cy="side-panel-header-left"]').click()
+    tidy(screen)
 
 
 def tidy(screen: Screen) -> None:
     """Show the whole slide, and fold the small picture that hides a corner of it."""
-    screen.page.wait_for_timeout(500)  # the double click has begun its work
+    screen.page.locator(".ol-overviewmap button").first.wait_for()
     screen.ask(
         "document.querySelector('.ol-overviewmap:not(.ol-collapsed) button')?.click();"
         "const map = viewer.getMap(), view = map.getView();"
@@ -53,8 +59,12 @@ def tidy(screen: Screen) -> None:
 
 
 def open_series(screen: Screen, description: str) -> None:
-    """Open the series of the study whose description begins so by a double click on it."""
+    """Open the series of the study whose description begins so by a double click; OHIF makes a new viewer for it."""
+    screen.ask("viewer.isOld = true;")
     screen.page.locator('[data-cy^="study-browser-thumbnail"]').filter(has_text=description).first.dblclick()
+    screen.page.wait_for_function(
+        f"(() => {{ const viewer = {OHIF}; return viewer && !viewer.isOld && viewer.getMap().getTargetElement(); }})()"
+    )
     tidy(screen)
 
 

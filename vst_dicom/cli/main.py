@@ -13,6 +13,7 @@ from vst_dicom.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     failures,
     import_,
     jobs,
@@ -37,6 +38,7 @@ app = typer.Typer(
 _SERVER, _MODELS = "Server", "Models and slides"
 app.command("demo")(demo.run_demo)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("serve", rich_help_panel=_SERVER)(serve.serve)
 app.add_typer(studies.app, name="studies", rich_help_panel=_SERVER)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=_SERVER)

@@ -76,6 +76,12 @@ class Encoding:
         Genes whose values the tiles of GeoJSON carry; all that are shown if None.
     validate
         Whether an independent validator, where one is installed, judges what was written before it may leave.
+
+    Raises
+    ------
+    ValueError
+        If maps of floating point numbers are to be compressed by JPEG-LS, which knows whole numbers only, or objects
+        may have no bytes at all.
     """
 
     map_layers: frozenset[MapLayer] = frozenset({MapLayer.HALF_WIDTH, MapLayer.SIGNATURES, MapLayer.DISTANCE})
@@ -89,6 +95,13 @@ class Encoding:
     color_overlay_gene: str | None = None
     geojson_genes: tuple[str, ...] | None = None
     validate: bool = True
+
+    def __post_init__(self) -> None:
+        if self.map_pixels is MapPixels.FLOAT32 and self.map_compression is MapCompression.JPEG_LS:
+            raise ValueError("JPEG-LS compresses whole numbers only; choose uint16 pixels, or no compression")
+        if self.largest_object_bytes < 1:
+            msg = f"objects of at most {self.largest_object_bytes} bytes cannot be written; allow more"
+            raise ValueError(msg)
 
     def limited_to(self, symbols: Iterable[str]) -> tuple["Encoding", tuple[str, ...]]:
         """Leave out genes that a result does not have, and say which.

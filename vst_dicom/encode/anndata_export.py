@@ -1,7 +1,7 @@
 """Predicted expression as AnnData (.h5ad), laid out as scanpy and squidpy expect spatial data."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from vst_dicom.domain.tissue import TISSUE_CLASSES
 from vst_dicom.domain.wording import RESEARCH_USE_ONLY, UNIT
 from vst_dicom.encode.provenance import require_shown_genes
 from vst_dicom.files import whole_file
+
+_SAME: Final = 1e-6
+"""Relative difference of two scale factors that are meant to be one."""
 
 
 def write_anndata(
@@ -139,6 +142,8 @@ def _about(source: SourceSlide, result: SlideResult) -> dict[str, Any]:
         "sop_instance_uids": np.array([str(header.SOPInstanceUID) for header in source.instances], dtype=object),
         "tile_size_px": np.array([result.grid.tile_size.n_rows, result.grid.tile_size.n_columns]),
         "pixel_spacing_mm": np.array([source.plane.spacing.row_mm, source.plane.spacing.column_mm]),
+        "origin_mm": np.array(source.plane.origin_mm),
+        "orientation": np.array(source.plane.orientation),
         "parameters": dict(result.parameters),
         "warnings": np.array(result.warnings, dtype=object),
         "interval_note": result.interval_note,
@@ -162,11 +167,22 @@ def _about(source: SourceSlide, result: SlideResult) -> dict[str, Any]:
 def _picture(
     source: SourceSlide, result: SlideResult, thumbnail: RgbImage, thumbnail_spacing: PixelSpacing
 ) -> dict[str, Any]:
-    """Follow scanpy's layout for Visium: spatial coordinates × scale factor are pixels of the picture."""
+    """Follow scanpy's layout for Visium: spatial coordinates × scale factor are pixels of the picture.
+
+    There is one factor for both directions, so that a picture whose pixels have another shape than those of the base
+    level is stretched along y.
+    """
+    base = source.plane.spacing
+    x_factor, y_factor = base.column_mm / thumbnail_spacing.column_mm, base.row_mm / thumbnail_spacing.row_mm
+    if abs(x_factor / y_factor - 1) > _SAME:
+        import cv2
+
+        n_rows = max(1, round(thumbnail.shape[0] * x_factor / y_factor))
+        thumbnail = np.asarray(cv2.resize(thumbnail, (thumbnail.shape[1], n_rows), interpolation=cv2.INTER_AREA))
     return {
         "images": {"hires": thumbnail},
         "scalefactors": {
-            "tissue_hires_scalef": source.plane.spacing.column_mm / thumbnail_spacing.column_mm,
+            "tissue_hires_scalef": x_factor,
             "spot_diameter_fullres": float(min(result.grid.tile_size.n_columns, result.grid.tile_size.n_rows)),
         },
     }

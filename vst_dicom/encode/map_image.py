@@ -4,10 +4,11 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
+from vst_dicom.dicom.encoded import encode_item, encode_numbers, encode_sequence, encode_text
 from vst_dicom.dicom.source import SourceSlide
 from vst_dicom.domain.geometry import SlidePlane
 from vst_dicom.domain.result import SlideResult
-from vst_dicom.encode.placement import check_last_pixel, pixel_measures, place_matrix, set_offsets
+from vst_dicom.encode.placement import check_last_pixel, pixel_measures, place_matrix, set_offsets, to_decimal
 from vst_dicom.encode.provenance import place_in_frame_of_reference, reference, referenced_series, result_uid
 
 _PLANE_POSITION: Final = 0x0048021A
@@ -106,6 +107,19 @@ def frame_groups(plane: SlidePlane, channel: int | None) -> Dataset:
     groups.FrameContentSequence = [content]
     groups.PlanePositionSlideSequence = [position]
     return groups
+
+
+def encode_position(plane: SlidePlane) -> bytes:
+    """Encode the place of a frame that shows the whole map, once for all frames; see `frame_groups`."""
+    x_mm, y_mm, z_mm = (str(to_decimal(value)) for value in plane.origin_mm)
+    position = encode_item(
+        encode_numbers("RowPositionInTotalImagePixelMatrix", 1),
+        encode_numbers("ColumnPositionInTotalImagePixelMatrix", 1),
+        encode_text("XOffsetInSlideCoordinateSystem", x_mm),
+        encode_text("YOffsetInSlideCoordinateSystem", y_mm),
+        encode_text("ZOffsetInSlideCoordinateSystem", z_mm),
+    )
+    return encode_sequence("PlanePositionSlideSequence", position)
 
 
 def check_place(dataset: Dataset, source: SourceSlide, result: SlideResult) -> None:

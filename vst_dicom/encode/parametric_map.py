@@ -1,197 +1,85 @@
-"""Gene maps as a Parametric Map (PS3.3 A.75): one instance, one frame per gene, one pixel per tile."""
+"""Which Parametric Maps a result becomes: one series per layer, more where channels stand alone or do not fit."""
 
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-from pydicom.dataset import Dataset
-
-from vst_dicom.dicom import codes
+from vst_dicom.dicom.codes import MAX_LONG_STRING
 from vst_dicom.dicom.source import SourceSlide
-from vst_dicom.domain.expression import Gene
-from vst_dicom.domain.forms import Encoding
+from vst_dicom.domain.forms import Encoding, MapLayer
 from vst_dicom.domain.result import SlideResult
-from vst_dicom.domain.wording import UNIT
-from vst_dicom.encode import map_image
-from vst_dicom.encode.objects import ResultObject, require
-from vst_dicom.encode.provenance import (
-    PARAMETRIC_MAP,
-    copy_lossy_compression,
-    derivation,
-    describe_content,
-    leave_laterality_unknown,
-    require_shown_genes,
-    start_object,
-)
+from vst_dicom.encode.map_check import check_parametric_map
+from vst_dicom.encode.map_layers import Layer, MapSeries, expression_layer, further_layer
+from vst_dicom.encode.map_object import encode_parametric_map, transfer_syntax
+from vst_dicom.encode.map_size import count_channels_that_fit, predict_size
+from vst_dicom.encode.objects import ResultObject
+from vst_dicom.encode.provenance import PARAMETRIC_MAP, require_shown_genes
 
-FIRST, LAST = 1, 65535
-"""Stored values that carry a real world value; 0 is background."""
-
-IMAGE_TYPE: Final = ["DERIVED", "PRIMARY", "VOLUME", "QUANTITY"]
-
-_MAPPING: Final = 0x00409096
-"""Real World Value Mapping Sequence."""
-
-_LABEL: Final = 0x00409210
-"""LUT Label, a short string."""
-
-_EXPLANATION: Final = f"Predicted {UNIT}. For Research Use Only."
-
-
-@dataclass(frozen=True, slots=True)
-class LinearMapping:
-    """How a gene's stored values become expression: value = intercept + slope × stored."""
-
-    slope: float
-    intercept: float
-
-    @classmethod
-    def of(cls, values: NDArray[np.float32]) -> "LinearMapping":
-        """Spread the range of values over all stored values; where all are equal, over one unit from there."""
-        least, most = float(values.min()), float(values.max())
-        slope = ((most - least) or 1.0) / (LAST - FIRST)
-        return cls(slope, least - slope * FIRST)
-
-    def to_stored(self, values: NDArray[np.float32]) -> NDArray[np.uint16]:
-        """Encode values; the error is at most half of the slope."""
-        stored = np.rint((values.astype(np.float64) - self.intercept) / self.slope)
-        return np.clip(stored, FIRST, LAST).astype(np.uint16)
-
-    def to_values(self, stored: NDArray[np.uint16]) -> NDArray[np.float64]:
-        """Decode stored values."""
-        values: NDArray[np.float64] = stored.astype(np.float64) * self.slope + self.intercept
-        return values
+_SUFFIX: Final = ", Research Use Only"
 
 
 def parametric_map_objects(source: SourceSlide, result: SlideResult, encoding: Encoding) -> list[ResultObject]:
-    """Parametric Maps of a result, each in a series of its own; none where no gene is shown."""
-    del encoding
-    if not result.expression.genes:
-        return []
-    return [
-        ResultObject(
-            PARAMETRIC_MAP,
-            lambda: encode_parametric_map(source, result),
-            lambda dataset: _check(dataset, source, result),
-            tuple(panel_gene.gene.symbol for panel_gene in result.expression.genes),
-        )
-    ]
-
-
-def encode_parametric_map(source: SourceSlide, result: SlideResult) -> Dataset:
-    """Encode the maps of all shown genes.
-
-    Stored values are unsigned 16 bit, each gene with its own linear mapping, because viewers and archives fail on
-    floating point pixels. Frames cover the whole map, so the number of per-frame items is the number of genes.
-
-    Parameters
-    ----------
-    source
-        The slide.
-    result
-        Its predictions.
-
-    Returns
-    -------
-    Dataset
-        A Parametric Map without file meta information.
+    """Parametric Maps of a result, each in a series of its own; none where no gene is shown.
 
     Raises
     ------
-    BundleError
-        If the result has no gene to show.
+    ValueError
+        If a gene or signature that may not be shown has values.
+    UsageError
+        If a map of one channel would be larger than objects may be.
     """
-    genes, values = result.expression.genes, result.expression.values
+    if not result.expression.genes:
+        return []
     require_shown_genes(result)
-    dataset = start_object(source, result, PARAMETRIC_MAP)
-    plane = map_image.place_map(dataset, source, result, frame_columns=result.grid.size.n_columns)
-    describe_content(dataset, "HEATMAP")  # what older viewers look for
-    dataset.ImageType = IMAGE_TYPE
-    dataset.ContentQualification = "RESEARCH"
-    dataset.PixelPresentation = "MONOCHROME"
-    dataset.PresentationLUTShape = "IDENTITY"
-    dataset.BurnedInAnnotation = "NO"
-    dataset.RecognizableVisualFeatures = "NO"
-    dataset.AcquisitionContextSequence = []
-    leave_laterality_unknown(dataset)
-    copy_lossy_compression(dataset, source)
-    map_image.set_dimensions(dataset, source, result, (_LABEL, _MAPPING, "Gene"), PARAMETRIC_MAP.name)
-    dataset.SharedFunctionalGroupsSequence = [_shared_groups(source, map_image.shared_groups(source, plane))]
-
-    stored = np.empty(values.shape, dtype=np.uint16)
-    dataset.PerFrameFunctionalGroupsSequence = []
-    for index, (panel_gene, label) in enumerate(zip(genes, unique_labels([g.gene for g in genes]), strict=True)):
-        mapping = LinearMapping.of(values[:, index])
-        stored[:, index] = mapping.to_stored(values[:, index])
-        groups = map_image.frame_groups(plane, index + 1)
-        groups.RealWorldValueMappingSequence = [_mapping_item(panel_gene.gene, label, mapping)]
-        dataset.PerFrameFunctionalGroupsSequence.append(groups)
-
-    dataset.NumberOfFrames = len(genes)
-    dataset.BitsAllocated = dataset.BitsStored = 16
-    dataset.HighBit = 15
-    dataset.add_new(0x7FE00010, "OW", result.grid.place(stored, fill=0).astype("<u2").tobytes())
-    return dataset
-
-
-def unique_labels(genes: list[Gene]) -> list[str]:
-    """Symbols of at most 16 characters, the length of a LUT Label (0040,9210), by which viewers tell genes apart."""
-    labels: list[str] = []
-    for gene in genes:
-        label = gene.symbol[:16]
-        number = 2
-        while label in labels:
-            suffix = f"~{number}"
-            label, number = gene.symbol[: 16 - len(suffix)] + suffix, number + 1
-        labels.append(label)
-    return labels
-
-
-def _shared_groups(source: SourceSlide, shared: Dataset) -> Dataset:
-    window, transform, frame_type = Dataset(), Dataset(), Dataset()
-    window.WindowCenter = (FIRST + LAST) / 2
-    window.WindowWidth = LAST - FIRST + 1
-    transform.RescaleIntercept, transform.RescaleSlope, transform.RescaleType = 0, 1, "US"
-    frame_type.FrameType = IMAGE_TYPE
-    shared.FrameVOILUTSequence = [window]
-    shared.PixelValueTransformationSequence = [transform]
-    shared.ParametricMapFrameTypeSequence = [frame_type]
-    shared.DerivationImageSequence = [derivation(source, codes.INFERRED_FROM_MORPHOLOGY)]
-    return shared
-
-
-def _mapping_item(gene: Gene, label: str, mapping: LinearMapping) -> Dataset:
-    """Say which gene a frame shows and what its stored values mean (PS3.3 C.7.6.16.2.11)."""
-    item = Dataset()
-    item.LUTLabel = label
-    item.LUTExplanation = _EXPLANATION
-    item.MeasurementUnitsCodeSequence = [codes.UNIT_OF_EXPRESSION.to_item()]
-    item.QuantityDefinitionSequence = [
-        codes.content_item(codes.QUANTITY, codes.PREDICTED_EXPRESSION),
-        codes.content_item(codes.gene_concept(gene), codes.gene_code(gene)),
-        codes.content_item(codes.MEASUREMENT_METHOD, codes.INFERRED_FROM_MORPHOLOGY),
+    layers = [expression_layer(result)]
+    layers += [
+        layer for wanted in MapLayer if wanted in encoding.map_layers and (layer := further_layer(wanted, result))
     ]
-    item.add_new(0x00409216, "US", FIRST)
-    item.add_new(0x00409211, "US", LAST)
-    item.RealWorldValueSlope = mapping.slope
-    item.RealWorldValueIntercept = mapping.intercept
-    return item
+    return [
+        ResultObject(
+            series.kind,
+            partial(encode_parametric_map, source, result, series, encoding),
+            partial(check_parametric_map, source=source, result=result, shown=series),
+            series.genes,
+            transfer_syntax(encoding),
+        )
+        for layer in layers
+        for series in _split(layer, _most_channels(source, result, layer, encoding))
+    ]
 
 
-def _check(dataset: Dataset, source: SourceSlide, result: SlideResult) -> None:
-    """Compare decoded maps with the values: the error is at most half a step, and background stays background."""
-    map_image.check_place(dataset, source, result)
-    grid, values = result.grid, result.expression.values
-    stored = np.asarray(dataset.pixel_array).reshape(-1, grid.size.n_rows, grid.size.n_columns)
-    require(len(stored) == values.shape[1], "has another number of genes")
-    require(bool(((stored == 0) == ~grid.mask).all()), "has tissue where the grid has none, or the reverse")
-    rows, columns = grid.cells.T
-    for index, groups in enumerate(dataset.PerFrameFunctionalGroupsSequence):
-        item = groups.RealWorldValueMappingSequence[0]
-        in_range = (item.RealWorldValueFirstValueMapped, item.RealWorldValueLastValueMapped) == (FIRST, LAST)
-        require(in_range, "maps other stored values")
-        mapping = LinearMapping(float(item.RealWorldValueSlope), float(item.RealWorldValueIntercept))
-        decoded = mapping.to_values(stored[index, rows, columns])
-        error = float(np.abs(decoded - values[:, index]).max(initial=0.0))
-        require(error <= mapping.slope * 0.500001, f"is off by {error:.3g} for gene {index + 1}")
+def _most_channels(source: SourceSlide, result: SlideResult, layer: Layer, encoding: Encoding) -> int:
+    """How many channels of a layer may share a series."""
+    fitting = count_channels_that_fit(predict_size(source, result, layer, encoding), layer, encoding)
+    return 1 if encoding.map_series_per_gene else fitting
+
+
+def _split(layer: Layer, most: int) -> list[MapSeries]:
+    kind = replace(
+        PARAMETRIC_MAP, name=layer.name, series_number=layer.series_number, series_description=_describe(layer.title)
+    )
+    n_channels = len(layer.channels)
+    if n_channels <= most:
+        return [MapSeries(kind, layer.channels, layer.values, layer.note, layer.genes)]
+    n_parts = -(-n_channels // most)
+    series = []
+    for part in range(1, n_parts + 1):
+        columns = slice((part - 1) * most, part * most)
+        channels = layer.channels[columns]
+        description = (
+            _describe(channels[0].title) if most == 1 else _describe(layer.title, f", part {part} of {n_parts}")
+        )
+        kind_of_part = replace(
+            kind,
+            name=f"{layer.name}-{part}",
+            series_number=1000 * layer.series_number + part,
+            series_description=description,
+        )
+        series.append(MapSeries(kind_of_part, channels, layer.values[:, columns], layer.note, layer.genes[columns]))
+    return series
+
+
+def _describe(title: str, part: str = "") -> str:
+    """Series Description (0008,103E); a long title is cut, never what follows it."""
+    end = f"{part}{_SUFFIX}"
+    return title[: MAX_LONG_STRING - len(end)] + end

@@ -27,8 +27,8 @@ _N_PROCESSES: Final = 2
 _YOUNG: Final = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation"}
 """SOP Classes that the dictionary does not have yet."""
 
-_INDEX: Final = re.compile(r"(?<=\))\[\d+\]")
-"""Which item of a sequence, or value of several, a finding is about: ``[3]`` after a tag."""
+_INDEX: Final = re.compile(r"(?<=\))\[\d+\]|(?<=/Item)\[\d+\]")
+"""Which item of a sequence, or value of several, a finding is about: ``[3]`` after a tag, ``Item[3]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class AcceptedFinding:
     Parameters
     ----------
     program
-        Which validator: ``dciodvfy``, ``dcentvfy``, ``DicomSRValidator`` or ``dicom-validator``.
+        Which validator: ``dciodvfy``, ``dcentvfy``, ``DicomSRValidator``, ``DicomInstanceValidator`` or
+        ``dicom-validator``.
     message
         Regular expression that finds it in a line of the validator's output, without indices of items and values.
     objects

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, FromClause, Select, String, Subquery, exists, func, literal, select, union_all
+from sqlalchemy import Connection, FromClause, Select, String, Subquery, and_, exists, func, literal, select, union_all
 
 from vst_dicom.ledger.database import utc
 from vst_dicom.ledger.tables import instances, jobs, result_instances, shadows, slides
@@ -100,13 +100,12 @@ class CatalogResult:
     series_instance_uid: str
 
 
-def _published() -> Select[Any]:
-    """Keys of jobs whose result is whole, on disk, and meant to be used."""
-    return select(jobs.c.key).where(
-        jobs.c.copies_removed_at.is_(None),
-        exists().where(result_instances.c.job_key == jobs.c.key),
-        ~exists().where(shadows.c.job_key == jobs.c.key),
-    )
+_IS_PUBLISHED: Final = and_(
+    jobs.c.copies_removed_at.is_(None),
+    exists().where(result_instances.c.job_key == jobs.c.key).correlate(jobs),
+    ~exists().where(shadows.c.job_key == jobs.c.key).correlate(jobs),
+)
+"""Whether the result of a job is whole, on disk, and meant to be used: its objects are recorded when it is done."""
 
 
 def _objects() -> Subquery:
@@ -142,7 +141,7 @@ def _objects() -> Subquery:
             jobs.c.created_at.label("since"),
         )
         .join(jobs, jobs.c.key == result_instances.c.job_key)
-        .where(jobs.c.key.in_(_published()))
+        .where(_IS_PUBLISHED)
     )
     return union_all(received, made).subquery("objects")
 
@@ -229,7 +228,7 @@ def list_results(
             slides.c.series_instance_uid,
         )
         .join(slides, slides.c.id == jobs.c.slide_id)
-        .where(jobs.c.key.in_(_published()))
+        .where(_IS_PUBLISHED)
         .order_by(jobs.c.created_at.desc(), jobs.c.key)
     )
     if series_instance_uid:

@@ -81,7 +81,7 @@ def write_results(
             with stages.measure("validate"):
                 validate_objects(slide.source, objects, folder)
         with stages.measure("export"):
-            _write_exports(folder, slide, result, forms)
+            _write_exports(folder, slide, result, forms, encoding)
         facts = RunFacts(
             slide=_slide_facts(slide),
             device=predictor.engine.device_name,
@@ -95,7 +95,9 @@ def write_results(
     return summary
 
 
-def _write_exports(folder: Path, slide: Slide, result: SlideResult, forms: frozenset[ResultForm]) -> None:
+def _write_exports(
+    folder: Path, slide: Slide, result: SlideResult, forms: frozenset[ResultForm], encoding: Encoding
+) -> None:
     """Write what is not DICOM."""
     picture = _read_picture(slide, _PICTURE_PX)
     if ResultForm.OVERVIEW in forms:
@@ -103,7 +105,7 @@ def _write_exports(folder: Path, slide: Slide, result: SlideResult, forms: froze
         backdrop = Backdrop(picture.image, picture.base_px, pixel_mm)
         draw_overview(folder / OVERVIEW_FILE, backdrop, result)
     if ResultForm.GEOJSON in forms and result.expression.genes:
-        write_geojson(folder / GEOJSON_FILE, slide.source, result)
+        write_geojson(folder / GEOJSON_FILE, slide.source, result, encoding.geojson_genes)
     if ResultForm.ANNDATA in forms and result.expression.genes:
         write_anndata(folder / ANNDATA_FILE, slide.source, result, picture.image, picture.spacing)
 

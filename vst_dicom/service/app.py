@@ -62,7 +62,7 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.web.cors_origins,
-        allow_methods=("GET", "HEAD"),
+        allow_methods=("GET",),
         allow_headers=("Accept", "If-None-Match", "Range"),
         expose_headers=_READABLE_HEADERS,
     )

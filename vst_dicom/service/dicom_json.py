@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from itertools import count
 from typing import Any, Final
 
 from pydicom.charset import convert_encodings
@@ -60,7 +61,7 @@ def write_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def encode_dataset(dataset: Dataset, bulk_data_url: str) -> Json:
+def encode_dataset(dataset: Dataset, bulk_data_url: str | None) -> Json:
     """Encode a data set or an item; an element that cannot be converted is left out.
 
     Parameters
@@ -68,7 +69,7 @@ def encode_dataset(dataset: Dataset, bulk_data_url: str) -> Json:
     dataset
         As read; values that were left on disk become addresses.
     bulk_data_url
-        Address of the bulk data in it.
+        Address of the bulk data in it; they are left out if None.
     """
     encoded: Json = {}
     for tag in sorted(dataset.keys()):
@@ -76,28 +77,36 @@ def encode_dataset(dataset: Dataset, bulk_data_url: str) -> Json:
             continue
         key = f"{tag:08X}"
         try:
-            encoded[key] = _encode_element(dataset, tag, f"{bulk_data_url}/{key}")
+            element = _encode_element(dataset, tag, None if bulk_data_url is None else f"{bulk_data_url}/{key}")
         except Exception:  # noqa: S112 - what pydicom cannot convert can be anything, and its message quotes values
             continue
+        if element is not None:
+            encoded[key] = element
     if _SPECIFIC_CHARACTER_SET in encoded:
         encoded[_SPECIFIC_CHARACTER_SET] = {"vr": "CS", "Value": [_UTF_8]}
     return encoded
 
 
-def _encode_element(dataset: Dataset, tag: BaseTag, url: str) -> Json:
+def _encode_element(dataset: Dataset, tag: BaseTag, url: str | None) -> Json | None:
+    """Encode an element; None for bulk data without an address."""
     raw: Any = dataset.get_item(tag)
     if isinstance(raw, RawDataElement) and raw.value is None and raw.length:  # left on disk
-        return {"vr": raw.VR or dictionary_vr(tag), "BulkDataURI": url}
+        return _address(raw.VR or dictionary_vr(tag), url)
     element = dataset[tag]
     if element.VR == "SQ":
-        items = [encode_dataset(item, f"{url}/{number}") for number, item in enumerate(element.value, start=1)]
+        urls = (None if url is None else f"{url}/{number}" for number in count(1))
+        items = [encode_dataset(item, item_url) for item, item_url in zip(element.value, urls, strict=False)]
         return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
     if element.VR in BULK_VR and element.value and _is_large(element):
-        return {"vr": element.VR, "BulkDataURI": url}
+        return _address(element.VR, url)
     encoded: Json = element.to_json_dict(None, 0)
     if element.VR in _REALS and "Value" in encoded:
         encoded["Value"] = [to_json_number(value) for value in encoded["Value"]]
     return encoded
+
+
+def _address(vr: str, url: str | None) -> Json | None:
+    return None if url is None else {"vr": vr, "BulkDataURI": url}
 
 
 def _is_large(element: DataElement) -> bool:
@@ -105,9 +114,9 @@ def _is_large(element: DataElement) -> bool:
 
 
 def select_attributes(header: Dataset, tags: Iterable[int]) -> Json:
-    """Encode some attributes of a header, those that it has."""
+    """Encode some attributes of a header, those that it has and that are no bulk data."""
     wanted = Dataset()
     for tag in tags:
         if tag in header:
             wanted[tag] = header.get_item(tag)
-    return {key: value for key, value in encode_dataset(wanted, "").items() if "BulkDataURI" not in value}
+    return encode_dataset(wanted, None)

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Annotated, Final
 
+import structlog
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
+from vst_dicom.domain.errors import InputError
 from vst_dicom.ledger.catalog import CatalogInstance, Wanted
 from vst_dicom.service.addresses import DICOMWEB, Accept, Base, InstanceUid, SeriesUid, Served, StudyUid
 from vst_dicom.service.archive import Archive
@@ -23,6 +25,8 @@ from vst_dicom.service.representations import (
     not_modified,
 )
 from vst_dicom.slide.elements import PIXEL_DATA
+
+_log = structlog.get_logger(__name__)
 
 router: Final = APIRouter(prefix=DICOMWEB, tags=["DICOMweb: retrieve"])
 
@@ -146,9 +150,16 @@ def _metadata(archive: Archive, wanted: Wanted, base: str, accept: str) -> Respo
     def write() -> Iterator[bytes]:
         separator = b"["
         for instance in found:
-            yield separator + archive.metadata(instance, base + DICOMWEB)
+            try:
+                encoded = archive.metadata(instance, base + DICOMWEB)
+            except InputError as error:
+                if len(found) == 1:
+                    raise
+                _log.warning("metadata left out", code=error.code, sop_instance_uid=instance.sop_instance_uid)
+                continue
+            yield separator + encoded
             separator = b","
-        yield b"]"
+        yield b"]" if separator == b"," else b"[]"
 
     headers = {"Cache-Control": NO_STORE, "Vary": "Accept"}
     if len(found) <= _WHOLE_METADATA:  # what fails then still has a status

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import structlog
+
+from vst_dicom.domain.errors import InputError
 from vst_dicom.ledger.catalog import (
     CatalogInstance,
     CatalogSeries,
@@ -30,6 +33,9 @@ _RETRIEVE_URL: Final = "00081190"
 _STUDY_SERIES: Final = "00201206"
 _STUDY_INSTANCES: Final = "00201208"
 _SERIES_INSTANCES: Final = "00201209"
+_UIDS: Final = ("0020000D", "0020000E", "00080018")
+
+_log = structlog.get_logger(__name__)
 
 _Found = TypeVar("_Found", CatalogStudy, CatalogSeries, CatalogInstance)
 
@@ -136,7 +142,12 @@ class Search:
         return Answer(rows, has_more=True)
 
     def _header(self, place: Place) -> Json:
-        return self._archive.attributes(place, None if self._query.include_all else self._query.tags)
+        """Read what a header says; nothing if it cannot be read, so that one broken file hides no other."""
+        try:
+            return self._archive.attributes(place, None if self._query.include_all else self._query.tags)
+        except InputError as error:
+            _log.warning("header cannot be read", code=error.code, job=place.job_key, file=place.file_name)
+            return {}
 
     def _shown(self, row: Json, tags: frozenset[int]) -> Json:
         if self._query.include_all:
@@ -148,6 +159,7 @@ class Search:
         levels = zip(("studies", "series", "instances"), uids, strict=False)
         url = "/".join([self._base_url, *(f"{level}/{uid}" for level, uid in levels)])
         return {
+            **{tag: {"vr": "UI", "Value": [uid]} for tag, uid in zip(_UIDS, uids, strict=False)},
             _INSTANCE_AVAILABILITY: {"vr": "CS", "Value": ["ONLINE"]},
             _RETRIEVE_URL: {"vr": "UR", "Value": [url]},
         }
@@ -159,7 +171,7 @@ class Search:
             with self._archive.connect() as connection:
                 series = list_series(connection, Wanted(study_instance_uids), limit=_MOST_SERIES)
             for one in series:
-                header = self._archive.attributes(one.place, frozenset())
+                header = self._header(one.place)
                 found[one.study_instance_uid].update(header.get(_MODALITY, {}).get("Value", []))
         return {uid: sorted(modalities) for uid, modalities in found.items()}
 
