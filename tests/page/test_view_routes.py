@@ -1,5 +1,7 @@
 """What the slide view asks of the server."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +109,18 @@ def test_the_page_may_load_nothing_from_elsewhere_and_run_nothing_inline(web: We
 @pytest.mark.parametrize("name", ["..%2fapp.py", "app.py", "style.scss", "%2e%2e"])
 def test_only_files_of_the_page_are_served(web: Web, name: str) -> None:
     assert web.get(f"/page/{name}").status_code in {400, 404}
+
+
+def test_the_server_starts_without_the_libraries_of_the_model() -> None:
+    code = "import sys, vst_dicom.service.app; print({'torch', 'anndata', 'pandas', 'highdicom'} & set(sys.modules))"
+
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert run.stdout.strip() == "set()"
+
+
+def test_the_picture_of_a_list_is_small(web: Web, planted: PlantedSite, tmp_path: Path) -> None:
+    file = tmp_path / "picture.jpg"
+    file.write_bytes(web.get(f"/api/v1/results/{planted.key}/picture?longest=64").content)
+
+    assert max(Image.open(file).size) == 64

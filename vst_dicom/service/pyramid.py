@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 import simplejpeg
 from pydantic import BaseModel
@@ -85,8 +86,11 @@ class Pyramid:
         return encode_jpeg(image)
 
 
-def encode_jpeg(image: RgbImage) -> bytes:
-    """Encode red, green, blue of shape ``(n_rows, n_columns, 3)`` as JPEG."""
+def encode_jpeg(image: RgbImage, longest: int | None = None) -> bytes:
+    """Encode a picture as JPEG, averaged to at most so many pixels of its longest side."""
+    scale = (longest or max(image.shape)) / max(image.shape)
+    if scale < 1:
+        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=_QUALITY, colorspace="RGB")
     return encoded
 

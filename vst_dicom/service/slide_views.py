@@ -11,7 +11,6 @@ from cachetools import LRUCache, cached
 from vst_dicom.domain.errors import InputError, MissingInputError, ResourceError
 from vst_dicom.ledger.catalog import list_results
 from vst_dicom.ledger.jobs import list_job_files, read_job
-from vst_dicom.pipeline.writing import ANNDATA_FILE, GEOJSON_FILE, SUMMARY_FILE
 from vst_dicom.service.addresses import API
 from vst_dicom.service.archive import Archive
 from vst_dicom.service.pyramid import Pyramid
@@ -27,6 +26,11 @@ from vst_dicom.service.view_model import (
     describe_hidden,
     describe_layers,
 )
+
+SUMMARY_FILE: Final = "summary.json"
+GEOJSON_FILE: Final = "tiles.geojson"
+ANNDATA_FILE: Final = "expression.h5ad"
+"""As `vst_dicom.pipeline.writing` names them, which would load the model's libraries here."""
 
 _OPEN_SLIDES: Final = 16
 _OPEN_VALUES: Final = 4
@@ -97,9 +101,9 @@ class SlideViews:
     def _slide(self, key: str, summary: dict[str, Any], values: TileValues | None) -> SlideFacts:
         facts = {name: summary["slide"][name] for name in SlideFacts.model_fields if name in summary["slide"]}
         picture = None
-        if values is not None and values.picture is not None:
-            n_rows, n_columns = values.picture.shape[:2]
-            picture = Picture(n_rows=n_rows, n_columns=n_columns, url=f"{API}/results/{key}/picture")
+        if values is not None and values.picture_size is not None:
+            size = values.picture_size
+            picture = Picture(n_rows=size.n_rows, n_columns=size.n_columns, url=f"{API}/results/{key}/picture")
         try:
             return SlideFacts(**facts, levels=self.pyramid(key).levels, picture=picture)
         except InputError as error:

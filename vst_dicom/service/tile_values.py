@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import MissingInputError
 from vst_dicom.domain.geometry import MatrixSize
+from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.tissue import TISSUE_CLASSES
 
 GENE: Final = "gene"
@@ -36,21 +38,19 @@ class TileValues:
     """
 
     def __init__(self, path: Path) -> None:
-        import anndata  # loads pandas
-
-        table = anndata.read_h5ad(path)
-        about = table.uns["vst_dicom"]
-        n_rows, n_columns = about["tile_size_px"]
-        self.tile_size = MatrixSize(int(n_rows), int(n_columns))
-        cells = np.stack([table.obs["row"].to_numpy(), table.obs["column"].to_numpy()], axis=1)
-        self.n_tiles = len(cells)
-        self.picture = _picture(table)
-        self._layers: dict[str, Layer] = {
-            CELLS: cells.astype(np.uint16),
-            MASKED: np.asarray(about["masked_cells"]).reshape(-1, 2).astype(np.uint16),
-        }
-        for name, column in _columns(table):
-            self._layers[name] = column
+        self._path = path
+        with h5py.File(path) as table:
+            n_rows, n_columns = table["uns/vst_dicom/tile_size_px"][()]
+            self.tile_size = MatrixSize(int(n_rows), int(n_columns))
+            obs = table["obs"]
+            self._layers: dict[str, Layer] = {
+                CELLS: np.stack([obs["row"][()], obs["column"][()]], axis=1).astype(np.uint16),
+                MASKED: np.asarray(table["uns/vst_dicom/masked_cells"][()]).reshape(-1, 2).astype(np.uint16),
+            }
+            picture = _find_picture(table)
+            self.picture_size = None if picture is None else MatrixSize(*picture.shape[:2])
+            self._layers.update(_columns(table))
+        self.n_tiles = len(self._layers[CELLS])
 
     def __contains__(self, name: str) -> bool:
         return name in self._layers
@@ -67,6 +67,20 @@ class TileValues:
             raise MissingInputError("the result has no such layer; hidden genes have none, see its view for the reason")
         return self._layers[name]
 
+    def read_picture(self) -> RgbImage:
+        """Read the small picture of the whole slide.
+
+        Raises
+        ------
+        MissingInputError
+            If there is none.
+        """
+        with h5py.File(self._path) as table:
+            picture = _find_picture(table)
+            if picture is None:
+                raise MissingInputError("the result holds no picture of the slide")
+            return np.asarray(picture[()], dtype=np.uint8)
+
     def range(self, name: str) -> tuple[float, float]:
         """Least and largest value of a layer."""
         return float(self[name].min()), float(self[name].max())
@@ -74,26 +88,26 @@ class TileValues:
 
 def _columns(table: Any) -> Iterator[tuple[str, Layer]]:
     """All layers that have one value per tile, each in memory of its own."""
-    values = np.asarray(table.X, dtype=np.float32).T.copy()
-    for symbol, column in zip(table.var_names, values, strict=True):
-        yield f"{GENE}:{symbol}", column
-    if "interval_half_width" in table.layers:
-        half_widths = np.asarray(table.layers["interval_half_width"], dtype=np.float32).T.copy()
-        for symbol, column in zip(table.var_names, half_widths, strict=True):
-            yield f"{HALF_WIDTH}:{symbol}", column
+    obs, genes = table["obs"], table["var"]
+    symbols = genes[genes.attrs["_index"]].asstr()[()]
+    matrices = ((GENE, table["X"]), (HALF_WIDTH, table.get("layers/interval_half_width")))
+    for kind, matrix in matrices:
+        if matrix is not None:
+            by_gene = np.ascontiguousarray(matrix[()].astype(np.float32).T)
+            yield from ((f"{kind}:{symbol}", column) for symbol, column in zip(symbols, by_gene, strict=True))
     prefix = "signature_"
-    for name in table.obs.columns:
+    for name in obs:
         if name.startswith(prefix):
-            yield f"{SIGNATURE}:{name.removeprefix(prefix)}", table.obs[name].to_numpy(dtype=np.float32)
-    if "distance" in table.obs:
-        yield DISTANCE, table.obs["distance"].to_numpy(dtype=np.float32)
-    if "tissue_class" in table.obs:
-        names = table.obs["tissue_class"].astype(str)
-        yield TISSUE_CLASS, names.map(TISSUE_CLASSES.index).to_numpy(dtype=np.uint8)
+            yield f"{SIGNATURE}:{name.removeprefix(prefix)}", obs[name][()].astype(np.float32)
+    if "distance" in obs:
+        yield DISTANCE, obs["distance"][()].astype(np.float32)
+    if "tissue_class" in obs:
+        classes = [TISSUE_CLASSES.index(name) for name in obs["tissue_class/categories"].asstr()[()]]
+        yield TISSUE_CLASS, np.array(classes, dtype=np.uint8)[obs["tissue_class/codes"][()]]
 
 
-def _picture(table: Any) -> NDArray[np.uint8] | None:
-    """Small picture of the whole slide, shape ``(n_rows, n_columns, 3)``."""
-    for spatial in table.uns.get("spatial", {}).values():
-        return np.asarray(spatial["images"]["hires"], dtype=np.uint8)
+def _find_picture(table: Any) -> Any:
+    """Data set of the small picture of the whole slide, shape ``(n_rows, n_columns, 3)``; None without one."""
+    for spatial in table.get("uns/spatial", {}).values():
+        return spatial["images/hires"]
     return None

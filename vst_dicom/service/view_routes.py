@@ -2,9 +2,8 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from vst_dicom.domain.errors import MissingInputError
 from vst_dicom.service.addresses import API
 from vst_dicom.service.pyramid import JPEG, encode_jpeg
 from vst_dicom.service.representations import NO_STORE, entity_tag, immutable_headers, is_known, not_modified
@@ -17,6 +16,7 @@ Key = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="Key of the res
 LayerName = Annotated[
     str, Path(min_length=1, max_length=200, description="Such as gene:ERBB2; cells, masked-cells and tissue-class too")
 ]
+Longest = Annotated[int, Query(ge=16, le=4096, description="Pixels of its longest side")]
 Index = Annotated[int, Path(ge=0, le=10_000_000)]
 
 
@@ -55,16 +55,14 @@ def read_layer(request: Request, key: Key, name: LayerName, views: Views) -> Res
 
 
 @router.get("/picture", response_class=Response, responses={200: {"content": {JPEG: {}}}})
-def read_picture(request: Request, key: Key, views: Views) -> Response:
-    """Send a small picture of the whole slide."""
+def read_picture(request: Request, key: Key, views: Views, longest: Longest | None = None) -> Response:
+    """Send a small picture of the whole slide, or a smaller one."""
     views.check(key)
-    tag = entity_tag(key, "picture")
+    tag = entity_tag(key, "picture", str(longest))
     if is_known(request, tag):
         return not_modified(tag)
-    picture = views.values(key).picture
-    if picture is None:
-        raise MissingInputError("the result holds no picture of the slide")
-    return Response(encode_jpeg(picture), media_type=JPEG, headers=immutable_headers(tag))
+    picture = views.values(key).read_picture()
+    return Response(encode_jpeg(picture, longest), media_type=JPEG, headers=immutable_headers(tag))
 
 
 @router.get("/slide/{level}/{row}/{column}", response_class=Response, responses={200: {"content": {JPEG: {}}}})

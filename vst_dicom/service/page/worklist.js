@@ -210,7 +210,7 @@ class Worklist {
 }
 
 function picture(slide) {
-  return h('a', { class: 'thumb', href: `#/slide/${slide.result}`, tabindex: '-1', 'aria-hidden': 'true' }, h('img', { src: `${API}/results/${slide.result}/picture`, loading: 'lazy', alt: 'Slide' }));
+  return h('a', { class: 'thumb', href: `#/slide/${slide.result}`, tabindex: '-1', 'aria-hidden': 'true' }, h('img', { src: `${API}/results/${slide.result}/picture?longest=192`, loading: 'lazy', alt: 'Slide' }));
 }
 
 function progress(job) {
