@@ -107,7 +107,7 @@ def _columns(table: Any) -> Iterator[tuple[str, Layer]]:
 
 
 def _find_picture(table: Any) -> Any:
-    """Data set of the small picture of the whole slide, shape ``(n_rows, n_columns, 3)``; None without one."""
+    """Find the small picture of the whole slide, shape ``(n_rows, n_columns, 3)``; None without one."""
     for spatial in table.get("uns/spatial", {}).values():
         return spatial["images/hires"]
     return None
