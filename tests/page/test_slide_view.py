@@ -247,6 +247,8 @@ def test_a_narrow_screen_shows_slide_legend_and_notice_without_scrolling_sideway
 
 
 def test_the_page_asks_nobody_else_and_complains_of_nothing(view: SlideView) -> None:
+    nobody = {"login": "none", "subject": "", "role": "admin"}
+    view.page.route("**/api/v1/session", lambda route: route.fulfill(json=nobody))
     view.open("first=gene:SPOT")
     view.look()
     for tab in ("Hotspots", "Display", "Details"):

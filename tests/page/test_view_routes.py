@@ -1,5 +1,6 @@
 """What the slide view asks of the server."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.page import npm
 from tests.page.planted_site import HIDDEN_REASON, PlantedSite
 from tests.service.served import Web
 from tests.wsi_builder import NATIVE, Wsi, write_wsi
@@ -124,3 +126,11 @@ def test_the_picture_of_a_list_is_small(web: Web, planted: PlantedSite, tmp_path
     file.write_bytes(web.get(f"/api/v1/results/{planted.key}/picture?longest=64").content)
 
     assert max(Image.open(file).size) == 64
+
+
+def test_every_module_is_asked_for_at_once(web: Web) -> None:
+    modules = {file.name for file in npm.PAGE.glob("*.js")} - {"openseadragon.min.js", "main.js"}
+
+    preloaded = set(re.findall(r'rel="modulepreload" href="page/([^"]+)"', web.get("/").text))
+
+    assert preloaded == modules

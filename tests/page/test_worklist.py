@@ -147,3 +147,29 @@ def test_a_model_shows_its_card(view: SlideView) -> None:
     view.page.get_by_role("link", name="her2st-lite").click()
 
     view.page.frame_locator("iframe").get_by_role("heading", name="Card").wait_for()
+
+
+def test_a_server_that_wants_a_login_gets_one_and_the_page_goes_on(view: SlideView) -> None:
+    tokens: list[Any] = []
+
+    def answer(route: "Route") -> None:
+        if route.request.method == "POST":
+            tokens.append((route.request.post_data_json, route.request.headers["content-type"]))
+            route.fulfill(status=204)
+        else:
+            route.fulfill(json={"login": "token", "subject": "", "role": "public"})
+
+    def slides(route: "Route") -> None:
+        if tokens:
+            route.fulfill(json={"slides": [slide(1, "held", reason="behind a login")], "total": 1})
+        else:
+            route.fulfill(status=401, json={"detail": "log in"})
+
+    view.page.route("**/api/v1/session", answer)
+    view.page.route("**/api/v1/slides*", slides)
+    view.page.goto(view.url)
+    view.page.get_by_label("API token").fill("secret")
+    view.page.get_by_role("button", name="Log in").click()
+
+    view.page.get_by_text("behind a login").wait_for()
+    assert tokens == [({"token": "secret"}, "application/json")]

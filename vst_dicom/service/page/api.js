@@ -23,6 +23,7 @@ async function ask(path, options) {
   } catch (error) {
     // not a problem document; the status text stands
   }
+  if (response.status === 401) document.dispatchEvent(new Event('login-needed'));
   throw new Problem(response.status, detail);
 }
 
@@ -30,8 +31,10 @@ export async function getJson(path) {
   return (await ask(path, { headers: { Accept: 'application/json' } })).json();
 }
 
-export async function post(path) {
-  return ask(path, { method: 'POST' });
+/** Change something; the server takes nothing but JSON from pages. */
+export async function post(path, content) {
+  const body = content === undefined ? undefined : JSON.stringify(content);
+  return ask(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
 }
 
 export async function getText(path, accept) {

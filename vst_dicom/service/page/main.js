@@ -2,6 +2,7 @@
 
 import { bundlesPage } from './bundles.js';
 import { h, replace } from './element.js';
+import { loginPage, showWho } from './session.js';
 import { slidePage } from './slide_page.js';
 import { worklistPage } from './worklist.js';
 
@@ -32,4 +33,10 @@ function show() {
 }
 
 window.addEventListener('hashchange', show);
+document.addEventListener('login-needed', () => {
+  leave();
+  leave = () => {};
+  setTimeout(() => loginPage(main, show)); // after the page that asked has said its own
+});
 show();
+showWho(document.querySelector('header'));

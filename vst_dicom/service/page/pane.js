@@ -49,6 +49,7 @@ export class Pane {
       gestureSettingsTouch: { flickEnabled: !isCalm.matches },
       immediateRender: false,
       imageLoaderLimit: 12,
+      maxTilesPerFrame: 8,
       maxImageCacheCount: 600,
     });
     this.viewer.canvas.setAttribute('aria-label', `${this.element.getAttribute('aria-label')}: arrow keys move, + and - zoom`);
