@@ -1,9 +1,12 @@
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, update
 
+from tests.postgresql import make_database, needs_postgresql, running_postgresql
 from tests.runtime.slides import add_slide_job
 from vst_dicom.config import Settings
 from vst_dicom.ledger.database import open_database
@@ -16,9 +19,20 @@ from vst_dicom.ledger.tables import jobs
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Engine:
-    return open_database(Settings(data_dir=tmp_path).database)
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with running_postgresql() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    address = Settings(data_dir=tmp_path).database
+    if request.param == "postgresql":
+        address = make_database(request.getfixturevalue("server"), f"test_{uuid4().hex}")
+    engine = open_database(address)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

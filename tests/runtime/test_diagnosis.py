@@ -180,3 +180,12 @@ def test_a_check_that_breaks_hides_no_other(tmp_path: Path, monkeypatch: pytest.
 
     assert "ZeroDivisionError" in finding("disk", made).text
     assert finding("DICOM port", made).level is Level.OK
+
+
+def test_a_web_port_that_others_use_is_a_warning(tmp_path: Path) -> None:
+    free = finding("web port", settings(tmp_path, web={"port": free_port()}))
+    with run_fake_pacs() as pacs:
+        taken = finding("web port", settings(tmp_path, web={"port": pacs.port}))
+
+    assert (free.level, taken.level) == (Level.OK, Level.WARN)
+    assert "set another web.port" in taken.text

@@ -22,6 +22,8 @@ from vst_dicom.encode.objects import ResultObject
 
 _TIMEOUT_S: Final = 120
 
+_OR: Final = "validate it by hand, or set independent_validator = false"
+
 _N_PROCESSES: Final = 2
 
 _YOUNG: Final = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation"}
@@ -120,10 +122,10 @@ def ask_dciodvfy(path: Path) -> list[str] | None:
             timeout=_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired as error:
-        msg = f"dciodvfy did not finish {path.name} in {_TIMEOUT_S} s; validate it by hand, or switch validation off"
+        msg = f"dciodvfy did not finish {path.name} in {_TIMEOUT_S} s; {_OR}"
         raise EncodingError(msg) from error
     if run.returncode < 0:
-        msg = f"dciodvfy died of {path.name} (signal {-run.returncode}); validate it by hand, or switch validation off"
+        msg = f"dciodvfy died of {path.name} (signal {-run.returncode}); {_OR}"
         raise EncodingError(msg)
     lines = (run.stdout + run.stderr).splitlines()
     return list(dict.fromkeys(line for line in lines if line.startswith(("Error", "Warning"))))

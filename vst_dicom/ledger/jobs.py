@@ -118,7 +118,8 @@ def create_job(
         "state": JobState.QUEUED,
         "created_at": now,
     }
-    return connection.execute(_insert_if_new(connection).values(row)).rowcount == 1
+    query = _insert_if_new(connection).values(row).returning(jobs.c.key)
+    return connection.execute(query).first() is not None
 
 
 def read_job(connection: Connection, key: str) -> Job:

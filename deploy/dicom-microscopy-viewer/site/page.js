@@ -136,9 +136,8 @@ async function main() {
     throw new Error('Add ?study=<StudyInstanceUID> to the address.');
   }
   const all = await client.searchForSeries({ studyInstanceUID: study });
-  const slides = all
-    .filter((series) => text(series, MODALITY) === 'SM')
-    .sort((one, other) => Number(text(one, NUMBER)) - Number(text(other, NUMBER)));
+  all.sort((one, other) => Number(text(one, NUMBER)) - Number(text(other, NUMBER)));
+  const slides = all.filter((series) => text(series, MODALITY) === 'SM');
   const chosen = slides.find((series) => text(series, SERIES) === wanted.get('series')) ?? slides[0];
   if (!chosen) {
     throw new Error('This study has no slide.');
