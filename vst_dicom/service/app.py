@@ -18,11 +18,13 @@ from vst_dicom.service import (
     event_routes,
     health_routes,
     job_routes,
+    page_routes,
     result_routes,
     retrieve_routes,
     rule_routes,
     search_routes,
     slide_routes,
+    view_routes,
 )
 from vst_dicom.service.access import audit_routes, login_routes, session_routes
 from vst_dicom.service.access.auditing import Audited
@@ -34,6 +36,7 @@ from vst_dicom.service.foreign_requests import OwnRequestsOnly
 from vst_dicom.service.middleware import EveryResponse
 from vst_dicom.service.openapi import describe_api
 from vst_dicom.service.problems import add_problem_handlers
+from vst_dicom.service.slide_views import SlideViews
 
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _READABLE_HEADERS: Final = ("Content-Range", "ETag", "Warning")
@@ -41,6 +44,7 @@ _ROUTES: Final = (
     search_routes,
     retrieve_routes,
     result_routes,
+    view_routes,
     slide_routes,
     job_routes,
     event_routes,
@@ -51,6 +55,7 @@ _ROUTES: Final = (
     session_routes,
     login_routes,
     audit_routes,
+    page_routes,
 )
 
 
@@ -77,6 +82,7 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
         redoc_url=None,
     )
     app.state.archive = Archive(database, settings.spool, settings.results)
+    app.state.views = SlideViews(app.state.archive, settings.spool)
     app.state.public_url = settings.web.public_url
     app.state.settings = settings
     app.state.database = database

@@ -1,0 +1,42 @@
+/** Which page an address names. */
+
+import { bundlesPage } from './bundles.js';
+import { h, replace } from './element.js';
+import { loginPage, showWho } from './session.js';
+import { slidePage } from './slide_page.js';
+import { worklistPage } from './worklist.js';
+
+const ROUTES = [
+  [/^#?\/?$/, worklistPage, 'slides'],
+  [/^#\/slide\/([0-9a-f]{64})(?:\?(.*))?$/, slidePage, ''],
+  [/^#\/bundles(?:\/([A-Za-z0-9._-]+))?$/, bundlesPage, 'bundles'],
+];
+
+const main = document.querySelector('main');
+let leave = () => {};
+
+function show() {
+  leave();
+  const [, page, tab, parts] =
+    ROUTES.map(([pattern, ...rest]) => [pattern, ...rest, location.hash.match(pattern)]).find(([, , , found]) => found) ?? [];
+  for (const link of document.querySelectorAll('nav a')) {
+    if (link.dataset.tab === tab) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  document.body.classList.toggle('on-slide', page === slidePage);
+  if (!page) {
+    leave = () => {};
+    replace(main, h('div', { class: 'message' }, h('h1', {}, 'There is no such page'), h('a', { href: '#/' }, 'To the slides')));
+    return;
+  }
+  leave = page(main, ...parts.slice(1)) ?? (() => {});
+}
+
+window.addEventListener('hashchange', show);
+document.addEventListener('login-needed', () => {
+  leave();
+  leave = () => {};
+  setTimeout(() => loginPage(main, show)); // after the page that asked has said its own
+});
+show();
+showWho(document.querySelector('header'));
