@@ -302,19 +302,19 @@ def _count(database: Engine, results: Path, acknowledged: list[str], pacs: Moody
     report.job_states = Counter(row.state for row in found_jobs)
     report.job_starts = sum(row.attempts for row in found_jobs)
     report.pacs_answers = pacs.answers
-    kinds: dict[str, Counter[str]] = {}
+    names: dict[str, Counter[str]] = {}
     for row in rows:
-        kinds.setdefault(row.study_instance_uid, Counter())[row.sop_class_uid] += 1
+        names.setdefault(row.study_instance_uid, Counter())[row.file_name] += 1
         came = pacs.stored.get(row.sop_instance_uid, set())
         if came - {_data_set_sha256(results / row.job_key / row.file_name)}:
             report.different.append(row.sop_instance_uid)
     known = {row.sop_instance_uid for row in rows}
     report.different += [uid for uid in pacs.stored if uid not in known]
-    report.twice = [study for study, counted in kinds.items() if max(counted.values()) > 1]
+    report.twice = [study for study, counted in names.items() if max(counted.values()) > 1]
     arrived = Counter(row.study_instance_uid for row in rows if row.sop_instance_uid in pacs.stored)
     for uid in acknowledged:
         study = studies.get(uid)
-        if study is None or arrived[study] == 0 or arrived[study] < sum(kinds[study].values()):
+        if study is None or arrived[study] == 0 or arrived[study] < sum(names[study].values()):
             report.lost.append(uid)
 
 

@@ -206,8 +206,9 @@ def test_keys_alone_reach_everything(view: SlideView) -> None:
     press("Escape")
     press("2")
     view.page.wait_for_selector(".panes[data-mode=side]")
-    before = view.page.evaluate("slidePage.maps.lead.place")
     press("1")
+    view.look()
+    before = view.page.evaluate("slidePage.maps.lead.place")
     press("ArrowRight")
     view.look()
     assert view.page.evaluate("slidePage.maps.lead.place")[0] != before[0]
