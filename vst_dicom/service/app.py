@@ -24,6 +24,7 @@ from vst_dicom.service import (
     rule_routes,
     search_routes,
     slide_routes,
+    store_routes,
     view_routes,
 )
 from vst_dicom.service.access import audit_routes, login_routes, session_routes
@@ -37,12 +38,14 @@ from vst_dicom.service.middleware import EveryResponse
 from vst_dicom.service.openapi import describe_api
 from vst_dicom.service.problems import add_problem_handlers
 from vst_dicom.service.slide_views import SlideViews
+from vst_dicom.service.uploading import Uploading
 
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _READABLE_HEADERS: Final = ("Content-Range", "ETag", "Warning")
 _ROUTES: Final = (
     search_routes,
     retrieve_routes,
+    store_routes,
     result_routes,
     view_routes,
     slide_routes,
@@ -83,6 +86,7 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
     )
     app.state.archive = Archive(database, settings.spool, settings.results)
     app.state.views = SlideViews(app.state.archive, settings.spool)
+    app.state.uploading = Uploading(settings, database)
     app.state.public_url = settings.web.public_url
     app.state.settings = settings
     app.state.database = database
