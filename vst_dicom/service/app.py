@@ -38,6 +38,9 @@ from vst_dicom.service.middleware import EveryResponse
 from vst_dicom.service.openapi import describe_api
 from vst_dicom.service.problems import add_problem_handlers
 from vst_dicom.service.slide_views import SlideViews
+from vst_dicom.service.workitems import channel as workitem_channel
+from vst_dicom.service.workitems import routes as workitem_routes
+from vst_dicom.service.workitems.channel import Channels
 from vst_dicom.service.uploading import Uploading
 
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -45,6 +48,8 @@ _READABLE_HEADERS: Final = ("Content-Range", "ETag", "Warning")
 _ROUTES: Final = (
     search_routes,
     retrieve_routes,
+    workitem_routes,
+    workitem_channel,
     store_routes,
     result_routes,
     view_routes,
@@ -91,6 +96,7 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
     app.state.settings = settings
     app.state.database = database
     app.state.feed = SlideFeed(database)
+    app.state.channels = Channels()
     app.state.gate = Gatekeeper(settings.web, database)
     app.state.rates = Rates(settings.web.rates)
     for routes in _ROUTES:
