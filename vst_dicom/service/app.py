@@ -38,10 +38,10 @@ from vst_dicom.service.middleware import EveryResponse
 from vst_dicom.service.openapi import describe_api
 from vst_dicom.service.problems import add_problem_handlers
 from vst_dicom.service.slide_views import SlideViews
+from vst_dicom.service.uploading import Uploading
 from vst_dicom.service.workitems import channel as workitem_channel
 from vst_dicom.service.workitems import routes as workitem_routes
 from vst_dicom.service.workitems.channel import Channels
-from vst_dicom.service.uploading import Uploading
 
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _READABLE_HEADERS: Final = ("Content-Range", "ETag", "Warning")

@@ -43,6 +43,7 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
     logging.captureWarnings(
         capture=True
     )  # pydicom quotes values in its warnings; of logged ones only the place is kept
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     database = open_database(settings.database)
     try:
         with _listen(settings.web.host, settings.web.port) as listener:
@@ -52,6 +53,7 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
                 app,
                 access_log=False,
                 log_config=None,
+                log_level="warning",  # below, it writes down addresses with what somebody put into them
                 proxy_headers=bool(settings.web.trusted_proxies),
                 forwarded_allow_ips=list(settings.web.trusted_proxies),
                 server_header=False,
@@ -73,6 +75,11 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
     finally:
         database.dispose()
         logging.captureWarnings(capture=False)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out a line of uvicorn for each WebSocket that is refused by an HTTP response, as it should be."""
+    return "without completing handshake" not in record.getMessage()
 
 
 def _listen(host: str, port: int) -> socket.socket:
