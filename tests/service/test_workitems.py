@@ -343,10 +343,10 @@ def test_neither_log_nor_audit_says_who_the_patient_is(
     ],
 )  # fmt: skip
 def test_what_is_no_data_set_is_refused(worklist: Worklist, body: bytes) -> None:
-    response = worklist._web.session.post(  # noqa: SLF001
-        f"{worklist._web.url}/dicom-web/workitems?2.25.12",  # noqa: SLF001
+    response = worklist._web.session.post(
+        f"{worklist._web.url}/dicom-web/workitems?2.25.12",
         data=body,
-        headers={"Content-Type": "application/dicom+json", **worklist._headers},  # noqa: SLF001
+        headers={"Content-Type": "application/dicom+json", **worklist._headers},
         timeout=30,
     )
 
