@@ -66,6 +66,7 @@ class Renderer:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._room = CapacityLimiter(_AT_ONCE)
+        self._n_asked = 0
         self._slides = cached(LRUCache[object, SlidePictures](_OPEN_SLIDES), lock=Lock())(self._open_slide)
         self._frames = cached(LRUCache[object, FramePictures](_OPEN_FRAMES), lock=Lock())(self._open_frames)
 
@@ -77,9 +78,13 @@ class Renderer:
         ResourceError
             If too many wait already.
         """
-        if self._room.statistics().tasks_waiting >= _MOST_WAITING:
+        if self._n_asked >= _AT_ONCE + _MOST_WAITING:
             raise ResourceError("too many pictures are asked for at once; ask again in a few seconds")
-        return await to_thread.run_sync(work, limiter=self._room)
+        self._n_asked += 1
+        try:
+            return await to_thread.run_sync(work, limiter=self._room)
+        finally:
+            self._n_asked -= 1
 
     def subject(self, instance: CatalogInstance) -> Subject:
         """Find what a picture of an instance is made from."""
