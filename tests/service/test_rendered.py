@@ -19,10 +19,13 @@ from tests.service.served import Site, Web, parts_of
 from tests.service.test_retrieve import address, image, of
 from tests.wsi_builder import JPEG, NATIVE, Wsi, assign, write_wsi
 from vst_dicom.domain.errors import ResourceError
+from vst_dicom.domain.geometry import MatrixSize
 from vst_dicom.encode.colors import from_cielab_value, to_cielab_value
 from vst_dicom.service import slide_pictures
 from vst_dicom.service.archive import Archive
+from vst_dicom.service.render_parameters import Region
 from vst_dicom.service.rendering import Renderer
+from vst_dicom.service.slide_pictures import SlidePictures
 
 STUDY_URL = f"/dicom-web/studies/{STUDY}"
 SERIES_URL = f"{STUDY_URL}/series/{SERIES}"
@@ -96,25 +99,25 @@ def test_a_part_is_shown_and_a_negative_extent_flips_it(
 def test_a_small_picture_is_made_from_a_small_level(tmp_path: Path) -> None:
     base = write_wsi(tmp_path / "0.dcm", Wsi([np.full((512, 512, 3), 10, np.uint8)], tile=(64, 64), uid=ANY))
     small = Wsi([np.full((128, 128, 3), 200, np.uint8)], tile=(64, 64), spacing_mm=(0.002, 0.002))
-    pictures = slide_pictures.SlidePictures([base, write_wsi(tmp_path / "1.dcm", small)], ANY)
+    pictures = SlidePictures([base, write_wsi(tmp_path / "1.dcm", small)], ANY)
 
     def color(n_pixels: int) -> set[int]:
-        region = slide_pictures.Region(0, 0, 512, 512)
-        return set(np.unique(pictures.paint(region, slide_pictures.MatrixSize(n_pixels, n_pixels))))
+        region = Region(0, 0, 512, 512)
+        return set(np.unique(pictures.paint(region, MatrixSize(n_pixels, n_pixels))))
 
     assert color(128) == {200}
     assert color(140) == {10}
-    assert pictures.paint(slide_pictures.Region(100, 30, 40, 20), slide_pictures.MatrixSize(10, 20)).shape[1] >= 20
+    assert pictures.paint(Region(100, 30, 40, 20), MatrixSize(10, 20)).shape[1] >= 20
 
 
 def test_a_part_shows_its_place_on_every_level_and_reduction(tmp_path: Path) -> None:
     y, x = np.mgrid[0:512, 0:512]
     ramp = np.stack([x // 4, y // 4, np.zeros_like(x)], axis=-1).astype(np.uint8) * 2
     base = write_wsi(tmp_path / "0.dcm", Wsi([ramp], tile=(64, 64), uid=ANY))
-    pictures = slide_pictures.SlidePictures([base], ANY)
+    pictures = SlidePictures([base], ANY)
 
     for n_pixels in (16, 30, 60, 200):
-        found = pictures.paint(slide_pictures.Region(200, 100, 256, 256), slide_pictures.MatrixSize(n_pixels, n_pixels))
+        found = pictures.paint(Region(200, 100, 256, 256), MatrixSize(n_pixels, n_pixels))
         middle = found[found.shape[0] // 2, found.shape[1] // 2]
         assert np.abs(middle[:2].astype(int) - ((200 + 128) / 2, (100 + 128) / 2)).max() <= 8
 
@@ -146,11 +149,11 @@ def test_thumbnails_are_small(web: Web, url: str) -> None:
     assert picture(web.get(f"{url}/thumbnail", "image/png"), "image/png").shape[2] == 3
 
 
-def test_small_images_are_not_enlarged_to_thumbnails(web: Web, site: Site) -> None:
+def test_small_images_are_not_enlarged_to_thumbnails(others: Site, others_web: Web) -> None:
     dataset = segmentation(np.eye(4, 6, dtype=np.uint8)[None])
-    site.add_object(dataset)
+    others.add_object(dataset)
 
-    assert picture(web.get(f"{of(dataset)}/thumbnail", "image/png"), "image/png").shape == (4, 6, 3)
+    assert picture(others_web.get(f"{of(dataset)}/thumbnail", "image/png"), "image/png").shape == (4, 6, 3)
 
 
 @pytest.mark.parametrize("uid", [LABEL, OVERVIEW])
@@ -200,27 +203,27 @@ def segmentation(frames: NDArray[np.uint8], kind: str = "BINARY", **values: obje
     return dataset
 
 
-def test_segments_are_painted_in_their_color_over_glass(site: Site, web: Web) -> None:
+def test_segments_are_painted_in_their_color_over_glass(others: Site, others_web: Web) -> None:
     dataset = segmentation(np.array([[[0, 0, 0]] * 3, [[0, 1, 0]] * 3], dtype=np.uint8))
-    site.add_object(dataset)
+    others.add_object(dataset)
 
-    shown = picture(web.get(f"{of(dataset)}/frames/2/rendered?viewport=6,6", "image/png"), "image/png")
+    shown = picture(others_web.get(f"{of(dataset)}/frames/2/rendered?viewport=6,6", "image/png"), "image/png")
 
     assert np.abs(shown[:, 2:4].astype(int) - (255, 0, 0)).max() <= 1
     assert (shown[:, :2] == 255).all()
     assert (shown[:, 4:] == 255).all()
 
 
-def test_half_of_a_fraction_is_half_of_its_color(site: Site, web: Web) -> None:
+def test_half_of_a_fraction_is_half_of_its_color(others: Site, others_web: Web) -> None:
     dataset = segmentation(np.array([[[0, 50, 100]]], np.uint8), "FRACTIONAL", MaximumFractionalValue=100)
-    site.add_object(dataset)
+    others.add_object(dataset)
 
-    shown = picture(web.get(f"{of(dataset)}/rendered", "image/png"), "image/png")
+    shown = picture(others_web.get(f"{of(dataset)}/rendered", "image/png"), "image/png")
 
     assert np.abs(shown[0].astype(int) - [(255, 255, 255), (255, 128, 128), (255, 0, 0)]).max() <= 1
 
 
-def test_maps_are_gray_through_their_window_or_another(site: Site, web: Web) -> None:
+def test_maps_are_gray_through_their_window_or_another(others: Site, others_web: Web) -> None:
     dataset = image(np.zeros((1, 1, 4)), BitsAllocated=16, SOPClassUID="1.2.840.10008.5.1.4.1.1.30")
     voi, groups = Dataset(), Dataset()
     voi.WindowCenter, voi.WindowWidth = 500.5, 1000
@@ -228,10 +231,10 @@ def test_maps_are_gray_through_their_window_or_another(site: Site, web: Web) -> 
     dataset.SharedFunctionalGroupsSequence = [groups]
     dataset.PixelData = np.array([0, 500, 1000, 60000], "<u2").tobytes()
     dataset["PixelData"].VR = "OW"
-    site.add_object(dataset)
+    others.add_object(dataset)
 
-    stated = web.get(f"{of(dataset)}/frames/1/rendered", "image/png")
-    asked = web.get(f"{of(dataset)}/frames/1/rendered?window=30000,60000,linear-exact", "image/png")
+    stated = others_web.get(f"{of(dataset)}/frames/1/rendered", "image/png")
+    asked = others_web.get(f"{of(dataset)}/frames/1/rendered?window=30000,60000,linear-exact", "image/png")
 
     assert picture(stated, "image/png")[0, :, 0].tolist() == [0, 128, 255, 255]
     assert picture(asked, "image/png")[0, :, 1].tolist() == [0, 2, 4, 255]
@@ -360,9 +363,9 @@ def test_a_recommended_color_is_read_as_it_was_written(color: tuple[int, int, in
 
 def test_a_slide_of_one_level_in_jpeg_is_read_at_a_fraction(tmp_path: Path) -> None:
     wsi = Wsi([np.full((512, 512, 3), PINK, np.uint8)], tile=(256, 256), transfer_syntax=JPEG, uid=ANY)
-    pictures = slide_pictures.SlidePictures([write_wsi(tmp_path / "0.dcm", wsi)], ANY)
+    pictures = SlidePictures([write_wsi(tmp_path / "0.dcm", wsi)], ANY)
 
-    painted = pictures.paint(slide_pictures.Region(0, 0, 512, 512), slide_pictures.MatrixSize(64, 64))
+    painted = pictures.paint(Region(0, 0, 512, 512), MatrixSize(64, 64))
 
     assert painted.shape == (64, 64, 3)
     assert np.abs(painted.astype(int) - PINK).max() <= 3
@@ -371,4 +374,4 @@ def test_a_slide_of_one_level_in_jpeg_is_read_at_a_fraction(tmp_path: Path) -> N
 def test_a_slide_that_states_no_spacing_is_rendered(tmp_path: Path) -> None:
     wsi = Wsi([np.full((64, 64, 3), 9, np.uint8)], tile=(64, 64), spacing_mm=None, transfer_syntax=NATIVE, uid=ANY)
 
-    assert slide_pictures.SlidePictures([write_wsi(tmp_path / "0.dcm", wsi)], ANY).size.n_rows == 64
+    assert SlidePictures([write_wsi(tmp_path / "0.dcm", wsi)], ANY).size.n_rows == 64
