@@ -30,7 +30,6 @@ from vst_dicom.service.slide_pictures import SlidePictures
 STUDY_URL = f"/dicom-web/studies/{STUDY}"
 SERIES_URL = f"{STUDY_URL}/series/{SERIES}"
 INSTANCE = f"{SERIES_URL}/instances"
-ANY = "1.2.3.4"
 
 
 def picture(response: requests.Response, kind: str = "image/jpeg") -> NDArray[np.uint8]:
@@ -97,9 +96,9 @@ def test_a_part_is_shown_and_a_negative_extent_flips_it(
 
 
 def test_a_small_picture_is_made_from_a_small_level(tmp_path: Path) -> None:
-    base = write_wsi(tmp_path / "0.dcm", Wsi([np.full((512, 512, 3), 10, np.uint8)], tile=(64, 64), uid=ANY))
+    base = write_wsi(tmp_path / "0.dcm", Wsi([np.full((512, 512, 3), 10, np.uint8)], tile=(64, 64)))
     small = Wsi([np.full((128, 128, 3), 200, np.uint8)], tile=(64, 64), spacing_mm=(0.002, 0.002))
-    pictures = SlidePictures([base, write_wsi(tmp_path / "1.dcm", small)], ANY)
+    pictures = SlidePictures(base, [write_wsi(tmp_path / "1.dcm", small)])
 
     def color(n_pixels: int) -> set[int]:
         region = Region(0, 0, 512, 512)
@@ -113,8 +112,8 @@ def test_a_small_picture_is_made_from_a_small_level(tmp_path: Path) -> None:
 def test_a_part_shows_its_place_on_every_level_and_reduction(tmp_path: Path) -> None:
     y, x = np.mgrid[0:512, 0:512]
     ramp = np.stack([x // 4, y // 4, np.zeros_like(x)], axis=-1).astype(np.uint8) * 2
-    base = write_wsi(tmp_path / "0.dcm", Wsi([ramp], tile=(64, 64), uid=ANY))
-    pictures = SlidePictures([base], ANY)
+    base = write_wsi(tmp_path / "0.dcm", Wsi([ramp], tile=(64, 64)))
+    pictures = SlidePictures(base)
 
     for n_pixels in (16, 30, 60, 200):
         found = pictures.paint(Region(200, 100, 256, 256), MatrixSize(n_pixels, n_pixels))
@@ -319,6 +318,17 @@ def test_pictures_are_not_sent_twice(web: Web) -> None:
         assert (again.status_code, again.content) == (304, b"")
 
 
+def test_a_broken_level_does_not_hide_another(tmp_path: Path) -> None:
+    base = write_wsi(tmp_path / "0.dcm", Wsi([np.full((64, 64, 3), 9, np.uint8)], tile=(64, 64)))
+    (tmp_path / "1.dcm").write_bytes(base.read_bytes()[:2000])
+
+    painted = SlidePictures(base, [tmp_path / "1.dcm", tmp_path / "2.dcm"]).paint(
+        Region(0, 0, 64, 64), MatrixSize(8, 8)
+    )
+
+    assert set(np.unique(painted)) == {9}
+
+
 def test_dicomweb_client_retrieves_pictures(web: Web, slide: dict[str, Path]) -> None:
     client = DICOMwebClient(f"{web.url}/dicom-web")
     png, jpeg = ("image/png",), ("image/jpeg",)
@@ -362,8 +372,8 @@ def test_a_recommended_color_is_read_as_it_was_written(color: tuple[int, int, in
 
 
 def test_a_slide_of_one_level_in_jpeg_is_read_at_a_fraction(tmp_path: Path) -> None:
-    wsi = Wsi([np.full((512, 512, 3), PINK, np.uint8)], tile=(256, 256), transfer_syntax=JPEG, uid=ANY)
-    pictures = SlidePictures([write_wsi(tmp_path / "0.dcm", wsi)], ANY)
+    wsi = Wsi([np.full((512, 512, 3), PINK, np.uint8)], tile=(256, 256), transfer_syntax=JPEG)
+    pictures = SlidePictures(write_wsi(tmp_path / "0.dcm", wsi))
 
     painted = pictures.paint(Region(0, 0, 512, 512), MatrixSize(64, 64))
 
@@ -372,6 +382,6 @@ def test_a_slide_of_one_level_in_jpeg_is_read_at_a_fraction(tmp_path: Path) -> N
 
 
 def test_a_slide_that_states_no_spacing_is_rendered(tmp_path: Path) -> None:
-    wsi = Wsi([np.full((64, 64, 3), 9, np.uint8)], tile=(64, 64), spacing_mm=None, transfer_syntax=NATIVE, uid=ANY)
+    wsi = Wsi([np.full((64, 64, 3), 9, np.uint8)], tile=(64, 64), spacing_mm=None, transfer_syntax=NATIVE)
 
-    assert SlidePictures([write_wsi(tmp_path / "0.dcm", wsi)], ANY).size.n_rows == 64
+    assert SlidePictures(write_wsi(tmp_path / "0.dcm", wsi)).size.n_rows == 64

@@ -67,6 +67,13 @@ def test_encapsulated_frames_are_the_stored_bytes(web: Web, slide: dict[str, Pat
     assert parts_of(response) == [(kind, stored[0]), (kind, stored[8]), (kind, stored[3])]
 
 
+def test_dicomweb_client_retrieves_frames(client: DICOMwebClient, slide: dict[str, Path]) -> None:
+    stored = stored_frames(slide[BASE])
+    kind = (("image/jpeg", "1.2.840.10008.1.2.4.50"),)
+
+    assert client.retrieve_instance_frames(STUDY, SERIES, BASE, [2, 7], kind) == [stored[1], stored[6]]
+
+
 def test_a_client_that_takes_any_transfer_syntax_gets_what_is_stored(web: Web, slide: dict[str, Path]) -> None:
     ((kind, frame),) = parts_of(web.get(f"{INSTANCE}/{BASE}/frames/2", AS_STORED))
 

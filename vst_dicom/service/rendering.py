@@ -1,6 +1,7 @@
 """Pictures of studies, series, instances and frames, a few at a time (PS3.18 10.4.1.1.3 and 10.4.1.1.4)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final, TypeVar
@@ -39,18 +40,20 @@ class Subject:
     ----------
     instance
         The image.
-    levels
-        Images of slides of its series, itself among them, of which a picture of a whole slide is made; empty for
-        images that have no levels.
+    is_slide
+        Whether it is a level of a slide, of which a picture is made as a whole.
+    others
+        Further images of its series, which may be smaller levels.
     """
 
     instance: CatalogInstance
-    levels: tuple[Place, ...] = ()
+    is_slide: bool = False
+    others: tuple[Place, ...] = ()
 
     @property
     def name(self) -> str:
         """What its entity tag is derived from: the picture changes when levels come."""
-        places = [self.instance.place, *self.levels]
+        places = [self.instance.place, *self.others]
         return " ".join(f"{place.job_key}/{place.file_name}" for place in places)
 
 
@@ -90,7 +93,8 @@ class Renderer:
         """Find what a picture of an instance is made from."""
         if instance.sop_class_uid != VL_WHOLE_SLIDE:
             return Subject(instance)
-        return Subject(instance, tuple(one.place for one in self._levels(instance)))
+        found = self._images(instance)
+        return Subject(instance, True, tuple(one.place for one in found if one.place != instance.place))
 
     def subjects(self, wanted: Wanted) -> list[Subject]:
         """Find what a study or series shows: of each series of slides the largest level, else its only instance.
@@ -126,12 +130,12 @@ class Renderer:
         MissingInputError, DamagedInstanceError, UsageError, HTTPException
             If it has no picture, see `FramePictures` and `SlidePictures`.
         """
-        if not subject.levels:
+        if not subject.is_slide:
             pictures = self._frames(subject.instance.place)
             if pictures.n_frames > 1 and not first_frame:
                 raise not_renderable(f"it has {pictures.n_frames} frames; ask for them, by …/frames/1/rendered")
             return self.draw_frame(subject.instance, 1, how, media_type)
-        slide = self._slides(subject.levels, subject.instance.sop_instance_uid)
+        slide = self._slides(subject.instance.place, subject.others)
         region = how.region_of(slide.size)
         size = how.size_of(region)
         picture = scale(slide.paint(region, size), size, region, smooth=True)
@@ -173,7 +177,7 @@ class Renderer:
         profile = frames.icc_profile if how.with_profile else None
         return encode(picture, media_type, how.quality, icc_profile=profile, comment=comment)
 
-    def _levels(self, instance: CatalogInstance) -> list[CatalogInstance]:
+    def _images(self, instance: CatalogInstance) -> list[CatalogInstance]:
         wanted = Wanted((instance.study_instance_uid,), (instance.series_instance_uid,), (), (VL_WHOLE_SLIDE,))
         with self._archive.connect() as connection:
             return list_instances(connection, wanted, limit=_MOST_LEVELS)
@@ -189,8 +193,12 @@ class Renderer:
         stated = self._archive.attributes(instance.place, SUMMARY_TAGS).get(_COLUMNS, {}).get("Value", [0])
         return int(stated[0])
 
-    def _open_slide(self, levels: tuple[Place, ...], sop_instance_uid: str) -> SlidePictures:
-        return SlidePictures([self._archive.open(place).path for place in levels], sop_instance_uid)
+    def _open_slide(self, place: Place, others: tuple[Place, ...]) -> SlidePictures:
+        readable = []
+        for other in others:
+            with suppress(InputError):
+                readable.append(self._archive.open(other).path)
+        return SlidePictures(self._archive.open(place).path, readable)
 
     def _open_frames(self, place: Place) -> FramePictures:
         return FramePictures(self._archive.open(place), self._archive.open_frames(place))

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, floor
@@ -11,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from vst_dicom.dicom.attributes import read_text, read_uid
-from vst_dicom.domain.errors import InputError, UsageError
+from vst_dicom.domain.errors import InputError, MissingInputError, UsageError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.pixels import GLASS, Level, RgbImage
 from vst_dicom.service.frame_pictures import not_renderable, read_icc_profile, refuse_burned_in
@@ -57,25 +58,31 @@ class SlidePictures:
 
     Parameters
     ----------
-    paths
-        Files of the series' images of slides, none of which shows a label.
-    sop_instance_uid
-        Of the level.
+    path
+        File of the level.
+    others
+        Files of further images of its series, none of which shows a label; those that cannot be read are left out.
 
     Raises
     ------
     MissingInputError
-        If it says that text is part of its pixels.
+        If it says that text is part of its pixels, or is no longer on disk.
     HTTPException
         406 if it is an image that is not rendered.
     DamagedInstanceError
         If it cannot be read.
     """
 
-    def __init__(self, paths: Sequence[Path], sop_instance_uid: str) -> None:
-        found = [read_instance(identify(path)) for path in paths]
-        target = next(one for one in found if one.sop_instance_uid == sop_instance_uid)
+    def __init__(self, path: Path, others: Sequence[Path] = ()) -> None:
+        try:
+            target = read_instance(identify(path))
+        except OSError as error:
+            raise MissingInputError("its file is no longer on disk; send the instance again") from error
         refuse_burned_in(target.header)
+        found = [target]
+        for other in others:
+            with suppress(InputError, OSError):
+                found.append(read_instance(identify(other)))
         self.icc_profile = read_icc_profile(target.header)
         try:
             self._slide = _open([one for one in found if _belongs_to(one, target)], target)
