@@ -1,14 +1,15 @@
 """Routes of results: what was made of slides, and its files."""
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
-from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from vst_dicom.domain.errors import MissingInputError, ResourceError
@@ -16,7 +17,10 @@ from vst_dicom.jobs.results import MANIFEST_FILE
 from vst_dicom.ledger.catalog import CatalogResult, list_results
 from vst_dicom.service.addresses import API, Base, SeriesFilter, Served
 from vst_dicom.service.archive import Archive
+from vst_dicom.service.part10 import Span
+from vst_dicom.service.ranges import send_bytes
 from vst_dicom.service.representations import NO_STORE, immutable_headers, is_known, not_modified
+from vst_dicom.service.route_responses import FILE
 
 router: Final = APIRouter(prefix=f"{API}/results", tags=["Results"])
 
@@ -33,6 +37,7 @@ _MEDIA_TYPES: Final = {
     ".png": "image/png",
     ".zip": "application/zip",
 }
+_CHUNK_BYTES: Final = 1 << 20
 _OTHER: Final = "application/octet-stream"
 
 
@@ -85,7 +90,7 @@ def read_one(key: Key, archive: Served, base: Base, response: Response) -> Resul
     return _describe(archive, _find(archive, key), base)
 
 
-@router.get("/{key}/files/{name}", response_class=FileResponse)
+@router.get("/{key}/files/{name}", response_class=Response, responses=FILE)
 def read_file(request: Request, key: Key, name: FileName, archive: Served) -> Response:
     """Send a file of a result, or a range of its bytes."""
     folder = archive.result_folder(_find(archive, key).key)
@@ -96,7 +101,19 @@ def read_file(request: Request, key: Key, name: FileName, archive: Served) -> Re
     tag = f'"{hashes[known]}"'
     if is_known(request, tag):
         return not_modified(tag)
-    return FileResponse(folder / known, media_type=_media_type(known), headers=immutable_headers(tag))
+    path = folder / known
+    try:
+        n_bytes = path.stat().st_size
+    except OSError as error:
+        raise ResourceError("a file of the result cannot be read; ask again later") from error
+    return send_bytes(request, tag, n_bytes, partial(_read, path), _media_type(known), immutable_headers(tag))
+
+
+def _read(path: Path, span: Span) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(span.start)
+        for start in range(span.start, span.stop, _CHUNK_BYTES):
+            yield file.read(min(_CHUNK_BYTES, span.stop - start))
 
 
 def _find(archive: Archive, key: str) -> CatalogResult:
