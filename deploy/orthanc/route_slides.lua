@@ -1,8 +1,9 @@
 -- Routes whole slides (modality SM) that arrive in this Orthanc to vst_dicom, and nothing else.
 --
 -- Results of vst_dicom come back into the same study as other series (OT, SEG, ANN, SR). They make the study "stable"
--- again, so a script that routes studies, or series of any modality, sends results round in a circle. The color overlay, where settings ask
--- for it, is a slide (SM) too: it comes once, and vst_dicom, which knows its own results, sets it aside.
+-- again, so a script that routes studies, or series of any modality, sends results round in a circle.
+-- The color overlay, where settings ask for it, is a slide (SM) too: it comes once, and vst_dicom, which knows its own
+-- results, sets it aside.
 
 local GATEWAY = 'vst_dicom'  -- its name in DicomModalities
 local ROUTED = 'SM'          -- VL Whole Slide Microscopy

@@ -57,6 +57,8 @@ export class Panel {
 
   /** Show a tab. */
   open(id) {
+    const isOnTabs = [...this.#tabs.values()].some(({ tab }) => tab === document.activeElement);
+    if (isOnTabs) this.#tabs.get(id).tab.focus();
     for (const [name, { tab, body }] of this.#tabs) {
       const isOpen = name === id;
       tab.setAttribute('aria-selected', String(isOpen));
@@ -159,6 +161,5 @@ export class Panel {
     if (next === undefined) return;
     event.preventDefault();
     this.open(names[next]);
-    this.#tabs.get(names[next]).tab.focus();
   }
 }
