@@ -80,14 +80,18 @@ class FrameRates:
 
     def row(self) -> str:
         """One row of a Markdown table."""
-        rates = [f"{statistics.median(each):,.0f}" for each in (self.nginx, self.ours, self.orthanc)]
+        rates = [_short(statistics.median(each)) for each in (self.nginx, self.ours, self.orthanc)]
         times = [ours / orthanc for ours, orthanc in zip(self.ours, self.orthanc, strict=True)]
         shares = [ours / limit for ours, limit in zip(self.ours, self.nginx, strict=True)]
         return (
             f"| {self.n_bytes / 1e6:.0f} MB | {self.n_clients} | {' | '.join(rates)} "
-            f"| **{statistics.median(times):.0f} ×** ({min(times):.0f} to {max(times):.0f}) "
+            f"| **{_short(statistics.median(times))} ×** ({_short(min(times))} to {_short(max(times))}) "
             f"| {statistics.median(shares):.0%} ({min(shares):.0%} to {max(shares):.0%}) |"
         )
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
 
 
 HEADER: Final = (

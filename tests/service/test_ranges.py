@@ -1,6 +1,9 @@
 """Ranges of bytes and HEAD: of instances, frames, bulk data and files of results."""
 
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from fastapi import Request
@@ -164,3 +167,14 @@ def test_head_asks_for_a_role_and_is_written_down_as_a_look(tmp_path: Path) -> N
     assert statuses == [401, 404, 403, 405, 503]
     assert ("token:reader", "GET", 404) in rows
     assert ("", "GET", 401) in rows
+
+
+def test_answers_do_not_wait_for_receipts_of_their_header_fields(web: Web) -> None:
+    url, n_asked = ICC, 40
+    began_s = monotonic()
+    with closing(HTTPConnection(web.url.removeprefix("http://"), timeout=30)) as connection:
+        for _ in range(n_asked):  # each would take 40 ms: header fields and content are sent one after the other
+            connection.request("GET", url, headers={"Accept": BYTES})
+            assert connection.getresponse().read() == ICC_PROFILE
+
+    assert monotonic() - began_s < n_asked * 0.03

@@ -45,8 +45,8 @@ from vst_dicom.service.uploading import Uploading
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _READABLE_HEADERS: Final = ("Accept-Ranges", "Content-Range", "ETag", "Warning")
 _ROUTES: Final = (
+    retrieve_routes,  # frames come by the thousand, and routes are tried in this order
     search_routes,
-    retrieve_routes,
     store_routes,
     render_routes,
     result_routes,

@@ -48,6 +48,29 @@ BulkPath = Annotated[
 ]
 
 
+@router.get("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", responses=FRAMES)
+def retrieve_frames(
+    request: Request,
+    study: StudyUid,
+    series: SeriesUid,
+    instance: InstanceUid,
+    frames: FrameList,
+    archive: Served,
+    accept: Accept,
+) -> Response:
+    """Retrieve frames, numbered from 1, as they are stored."""
+    numbers = [int(number) for number in frames.split(",")]
+    if len(numbers) > _MOST_FRAMES:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"at most {_MOST_FRAMES} frames are sent at once")
+    found = archive.find(study, series, instance)
+    reader = archive.open_frames(found.place)
+    for number in numbers:
+        reader.check(number)
+    form = negotiate(accept, reader.media_type, reader.transfer_syntax_uid, is_single=len(numbers) == 1)
+    parts = _frame_parts(reader, form, numbers)
+    return _respond(request, found, f"frames {frames}", form, parts, whole=len(numbers) <= _WHOLE_FRAMES)
+
+
 @router.get("/studies/{study}/metadata", responses=JSON_MODEL)
 def retrieve_study_metadata(study: StudyUid, archive: Served, base: Base, accept: Accept) -> Response:
     """Retrieve the metadata of all instances of a study."""
@@ -92,29 +115,6 @@ def retrieve_instance(
     form = negotiate(accept, _DICOM, file.transfer_syntax_uid, is_single=True)
     media_type = f"{_DICOM}; transfer-syntax={file.transfer_syntax_uid}"
     return _respond_span(request, found, "instance", form, media_type, file, Span(0, file.size_bytes))
-
-
-@router.get("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", responses=FRAMES)
-def retrieve_frames(
-    request: Request,
-    study: StudyUid,
-    series: SeriesUid,
-    instance: InstanceUid,
-    frames: FrameList,
-    archive: Served,
-    accept: Accept,
-) -> Response:
-    """Retrieve frames, numbered from 1, as they are stored."""
-    numbers = [int(number) for number in frames.split(",")]
-    if len(numbers) > _MOST_FRAMES:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, f"at most {_MOST_FRAMES} frames are sent at once")
-    found = archive.find(study, series, instance)
-    reader = archive.open_frames(found.place)
-    for number in numbers:
-        reader.check(number)
-    form = negotiate(accept, reader.media_type, reader.transfer_syntax_uid, is_single=len(numbers) == 1)
-    parts = _frame_parts(reader, form, numbers)
-    return _respond(request, found, f"frames {frames}", form, parts, whole=len(numbers) <= _WHOLE_FRAMES)
 
 
 @router.get("/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path:path}", responses=FRAMES)
