@@ -25,6 +25,7 @@ from vst_dicom.service import (
     rule_routes,
     search_routes,
     slide_routes,
+    store_routes,
     view_routes,
 )
 from vst_dicom.service.access import audit_routes, login_routes, session_routes
@@ -39,12 +40,14 @@ from vst_dicom.service.openapi import describe_api
 from vst_dicom.service.problems import add_problem_handlers
 from vst_dicom.service.rendering import Renderer
 from vst_dicom.service.slide_views import SlideViews
+from vst_dicom.service.uploading import Uploading
 
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _READABLE_HEADERS: Final = ("Accept-Ranges", "Content-Range", "ETag", "Warning")
 _ROUTES: Final = (
     retrieve_routes,  # frames come by the thousand, and routes are tried in this order
     search_routes,
+    store_routes,
     render_routes,
     result_routes,
     view_routes,
@@ -87,6 +90,7 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
     app.state.archive = Archive(database, settings.spool, settings.results)
     app.state.renderer = Renderer(app.state.archive)
     app.state.views = SlideViews(app.state.archive, settings.spool)
+    app.state.uploading = Uploading(settings, database)
     app.state.public_url = settings.web.public_url
     app.state.settings = settings
     app.state.database = database

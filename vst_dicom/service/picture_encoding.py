@@ -3,7 +3,6 @@
 from io import BytesIO
 from typing import Final
 
-import cv2
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -44,6 +43,8 @@ def scale(picture: RgbImage, size: MatrixSize, region: Region, *, smooth: bool) 
     """
     if picture.shape[:2] != (size.n_rows, size.n_columns):
         grows = size.n_rows > picture.shape[0] or size.n_columns > picture.shape[1]
+        import cv2
+
         method = (cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST) if grows else cv2.INTER_AREA
         picture = np.asarray(cv2.resize(picture, (size.n_columns, size.n_rows), interpolation=method), dtype=np.uint8)
     return picture[:: -1 if region.height < 0 else 1, :: -1 if region.width < 0 else 1]

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +38,8 @@ class TileValues:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        import h5py
+
         with h5py.File(path) as table:
             n_rows, n_columns = table["uns/vst_dicom/tile_size_px"][()]
             self.tile_size = MatrixSize(int(n_rows), int(n_columns))
@@ -75,6 +76,8 @@ class TileValues:
         MissingInputError
             If there is none.
         """
+        import h5py
+
         with h5py.File(self._path) as table:
             picture = _find_picture(table)
             if picture is None:

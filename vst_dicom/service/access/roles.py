@@ -16,7 +16,7 @@ class Role(IntEnum):
     """Sees slides, results and how far they are."""
 
     OPERATOR = 2
-    """Also starts, retries, cancels, delivers again, and tries rules."""
+    """Also sends slides, starts, retries, cancels, delivers again, and tries rules."""
 
     ADMIN = 3
     """Also reads the audit."""
@@ -94,6 +94,8 @@ _ROUTES: Final[dict[Role, tuple[str, ...]]] = {
         f"GET {API}/decisions",
     ),
     Role.OPERATOR: (
+        f"POST {DICOMWEB}/studies",
+        f"POST {_STUDY}",
         f"POST {API}/slides/{{slide_id}}/run",
         f"POST {API}/jobs/{{key}}/retry",
         f"POST {API}/jobs/{{key}}/cancel",
