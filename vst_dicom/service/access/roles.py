@@ -76,6 +76,8 @@ _ROUTES: Final[dict[Role, tuple[str, ...]]] = {
         f"GET {API}/results",
         f"GET {API}/results/{{key}}",
         f"GET {API}/results/{{key}}/files/{{name}}",
+        f"GET {API}/results/{{key}}/values.csv",
+        f"GET {API}/results/{{key}}/dicom.zip",
         f"GET {API}/results/{{key}}/view",
         f"GET {API}/results/{{key}}/layers/{{name}}",
         f"GET {API}/results/{{key}}/picture",

@@ -62,7 +62,7 @@ class SlidePage {
     this.state = state;
     if (!MAP_NAMES.includes(state.colors)) state.colors = MAP_NAMES[0];
     document.title = `Slide ${tail(view.slide.series_instance_uid)} · vst_dicom`;
-    this.maps = new Maps(view, grid, state, (shown) => this.#tell(shown));
+    this.maps = new Maps(view, grid, state, (text, isSeen = false) => this.#say(text, isSeen));
     this.readout = new Readout(this.maps);
     this.panel = new Panel(view, state, this.maps, {
       flyTo: (hotspot) => this.#flyTo(hotspot),
@@ -228,10 +228,6 @@ class SlidePage {
       notice: this.#view.notice,
       name: `predicted-${legends.map((legend) => legend?.name ?? 'slide').join('-')}.png`,
     });
-  }
-
-  #tell(text) {
-    this.#status.textContent = text;
   }
 
   #say(text, isSeen = true) {
