@@ -79,6 +79,17 @@ class RateSettings(Section):
     """Requests from one address that were refused for want of a login."""
 
 
+class StowSettings(Section):
+    """What comes by STOW-RS; sizes are limited as those of the listener, by [dicom.limits]."""
+
+    requests: Annotated[int, Field(ge=1)] = 4
+    """How many may send at once; one more is answered by 503."""
+    instances: Annotated[int, Field(ge=1)] = 10_000
+    """Instances in one request."""
+    silence_s: Annotated[float, Field(gt=0)] = 60.0
+    """How many seconds a sender may pause; the whole may take as long as it takes."""
+
+
 class WebSettings(Section):
     """DICOMweb, REST and the page by HTTP."""
 
@@ -94,6 +105,7 @@ class WebSettings(Section):
     """Origins of viewers that other servers deliver, such as https://viewer.hospital.org."""
     auth: AuthSettings = AuthSettings()
     rates: RateSettings = RateSettings()
+    stow: StowSettings = StowSettings()
 
     @model_validator(mode="after")
     def _asks_who_comes(self) -> Self:

@@ -15,7 +15,8 @@ from pynetdicom import AE, build_role
 from tests.programs import needs
 from tests.receive.conftest import QUICK, Receiver
 from tests.wsi_builder import IMPLICIT, JPEG, JPEG_2000, JPEG_2000_LOSSLESS, JPEG_LS, NATIVE, RLE, Wsi, paint, write_wsi
-from vst_dicom.receive.contexts import STORAGE_COMMITMENT, STORED, TRANSFER_SYNTAXES
+from vst_dicom.receive.accepted import STORED, TRANSFER_SYNTAXES
+from vst_dicom.receive.contexts import STORAGE_COMMITMENT
 from vst_dicom.receive.listener import ListenerSettings
 from vst_dicom.receive.peers import Peer
 from vst_dicom.receive.spool import find_data_set

@@ -17,7 +17,8 @@ from vst_dicom.domain.errors import (
     UnexpectedSopClassError,
     UnsupportedInstanceError,
 )
-from vst_dicom.receive.contexts import TRANSFER_SYNTAXES, prefer_first
+from vst_dicom.receive.accepted import TRANSFER_SYNTAXES
+from vst_dicom.receive.contexts import prefer_first
 from vst_dicom.receive.peers import Peer, check_peer
 from vst_dicom.receive.spool import Spool, encode_header
 from vst_dicom.receive.statuses import Status, status_of

@@ -19,7 +19,8 @@ from vst_dicom.ledger.tables import jobs, slides
 from vst_dicom.receive.peers import Peer
 from vst_dicom.receive.spool import Spool
 from vst_dicom.receive.tls import TlsFiles
-from vst_dicom.runtime.receiver import Admission, listener_settings, run_receiver
+from vst_dicom.runtime.admission import Admission
+from vst_dicom.runtime.receiver import listener_settings, run_receiver
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ANY_DISK = StorageSettings(reserve_bytes=0, reserve_fraction=0.0)

@@ -108,6 +108,11 @@ LISTED_GENES: Final = Code("vst-0313", OWN_SCHEME, "Number of genes of the publi
 PUBLICATION: Final = Code("vst-0314", OWN_SCHEME, "Published in")
 TISSUE_OF_SLIDE: Final = Code("vst-0320", OWN_SCHEME, "Tissue of the slide")
 MASKED_TILES: Final = Code("vst-0321", OWN_SCHEME, "Number of tiles without a prediction to be trusted")
+PREDICT_EXPRESSION: Final = Code("vst-0400", OWN_SCHEME, "Predict gene expression from an H&E slide")
+"""Scheduled Workitem Code of what this product does."""
+
+BUNDLE_TO_USE: Final = Code("vst-0401", OWN_SCHEME, "Model bundle")
+GENES_TO_PREDICT: Final = Code("vst-0402", OWN_SCHEME, "Genes to predict")
 INTENDED_USE: Final = Code("vst-0900", OWN_SCHEME, "Intended use")
 RESEARCH_USE: Final = Code("vst-0901", OWN_SCHEME, RESEARCH_USE_ONLY)
 

@@ -10,7 +10,8 @@
     │   ├── MissingInputError         no such file, or nothing that is a slide
     │   ├── NotDicomError             the file is not DICOM
     │   ├── UnsupportedInstanceError  DICOM, but not an image this product can read
-    │   │   └── UnexpectedSopClassError   not of the SOP class agreed on
+    │   │   ├── UnexpectedSopClassError   not of the SOP class agreed on, or of none that is received
+    │   │   └── TransferSyntaxError       encoded in a way that is not received
     │   ├── InvalidUidError           an identifier has not the form of a UID
     │   ├── DamagedInstanceError      truncated, inconsistent or undecodable
     │   ├── PixelSpacingError         spacing missing, impossible or too coarse
@@ -79,9 +80,15 @@ class UnsupportedInstanceError(InputError):
 
 
 class UnexpectedSopClassError(UnsupportedInstanceError):
-    """The instance is not of the SOP class that was agreed on for sending it."""
+    """The instance is not of the SOP class that was agreed on for sending it, or of none that is received."""
 
     code = "input-sop-class"
+
+
+class TransferSyntaxError(UnsupportedInstanceError):
+    """The instance is encoded in a way that is not received."""
+
+    code = "input-transfer-syntax"
 
 
 class InvalidUidError(InputError):

@@ -62,3 +62,17 @@ class DeliveryState(StrEnum):
 
     PARKED = "parked"
     """Refused for good, or tried for days; waits for a person."""
+
+
+class ProcedureStepState(StrEnum):
+    """Where a work item stands: Procedure Step State (0074,1000), PS3.4 CC.1.1."""
+
+    SCHEDULED = "SCHEDULED"
+    IN_PROGRESS = "IN PROGRESS"
+    COMPLETED = "COMPLETED"
+    CANCELED = "CANCELED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows it."""
+        return self in (ProcedureStepState.COMPLETED, ProcedureStepState.CANCELED)

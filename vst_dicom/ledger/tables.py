@@ -1,4 +1,7 @@
-"""Tables. Times are UTC; text columns never hold a patient's name, birth date or identifier."""
+"""Tables. Times are UTC; text columns never hold a patient's name, birth date or identifier.
+
+Only `workitems.attributes`, which is what another system entrusted to this worklist, may.
+"""
 
 from sqlalchemy import (
     JSON,
@@ -199,4 +202,43 @@ audit = Table(
     Column("study_instance_uid", _Uid, nullable=False, index=True),  # empty if it is about none, or many
     Column("target", String(64), nullable=False),  # UID, key or number that the request named
     Column("status", Integer, nullable=False),  # HTTP
+)
+
+workitems = Table(
+    "workitems",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sop_instance_uid", _Uid, nullable=False, unique=True),
+    Column("state", String(16), nullable=False),  # Procedure Step State (0074,1000)
+    Column("transaction_uid", _Uid),  # of who performs it; an access lock, never shown
+    Column("attributes", JSON, nullable=False),  # the data set in the DICOM JSON model, without the transaction
+    Column("is_ours", Boolean, nullable=False, default=False),  # asks for what this product does
+    Column("slide_id", Integer, ForeignKey("slides.id"), index=True),  # claimed for this slide
+    Column("job_key", String(64), ForeignKey("jobs.key"), index=True),  # by which it is performed
+    Column("due_at", DateTime(timezone=True)),  # when to look at it again; null once it is final or for others
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Index("ix_workitems_due", "is_ours", "due_at"),
+    Index("ix_workitems_state", "state", "id"),
+)
+
+workitem_subscriptions = Table(
+    "workitem_subscriptions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ae_title", String(16), nullable=False),
+    Column("sop_instance_uid", _Uid, nullable=False, index=True),  # of a work item, or of the worklist as a whole
+    Column("deletion_lock", Boolean, nullable=False, default=False),
+    Column("filter", JSON(none_as_null=True)),  # names and values, for the filtered worklist
+    UniqueConstraint("ae_title", "sop_instance_uid"),
+)
+
+workitem_events = Table(
+    "workitem_events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, index=True),
+    Column("ae_title", String(16), nullable=False),  # who is told
+    Column("report", JSON, nullable=False),  # the event report in the DICOM JSON model
+    Column("is_sent", Boolean, nullable=False, default=False),
+    Index("ix_workitem_events_of", "ae_title", "is_sent", "id"),
 )

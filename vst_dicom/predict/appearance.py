@@ -6,7 +6,6 @@ slide where it puts the slide itself. What the encoder ignores is therefore meas
 
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,6 +44,8 @@ def describe_appearance(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     NDArray[np.float32]
         Shape ``(n, N_APPEARANCE)``.
     """
+    import cv2
+
     described = np.empty((len(images), N_APPEARANCE), dtype=np.float32)
     for row, image in zip(described, images, strict=True):
         density = cv2.LUT(image, _DENSITY)

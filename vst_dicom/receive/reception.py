@@ -6,6 +6,7 @@ from typing import Final
 
 from vst_dicom.domain.errors import ResourceError, VstDicomError
 from vst_dicom.receive.spool import Incoming
+from vst_dicom.receive.walk import Identity
 
 _WATCH_BYTES: Final = 64 << 20
 """How often the disk is looked at, and told to write, while a data set arrives."""
@@ -29,6 +30,8 @@ class StoreRequest:
         What was agreed on for the presentation context.
     calling_ae, peer_address
         Who sent it.
+    study_instance_uid
+        The only study that it may belong to; any if empty.
     """
 
     message_id: int
@@ -38,6 +41,7 @@ class StoreRequest:
     transfer_syntax_uid: str
     calling_ae: str = ""
     peer_address: str = ""
+    study_instance_uid: str = ""
 
 
 class Reception:
@@ -75,6 +79,8 @@ class Reception:
         self.watch = watch
         self.error = error
         self.n_bytes = 0
+        self.identity: Identity | None = None
+        """What it is, once its data set was checked."""
         self._look_at = min(_WATCH_BYTES, limit_bytes)
 
     def take(self, *parts: memoryview) -> None:

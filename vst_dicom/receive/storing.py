@@ -12,11 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from vst_dicom.domain.errors import (
     InvalidUidError,
     ResourceError,
+    TransferSyntaxError,
     UnexpectedSopClassError,
     UnsupportedInstanceError,
     VstDicomError,
 )
 from vst_dicom.ledger.instances import Outcome, ReceivedInstance, Revision, find_revisions, find_sha256, record_instance
+from vst_dicom.receive.accepted import STORED, TRANSFER_SYNTAXES
 from vst_dicom.receive.reception import Reception, StoreRequest
 from vst_dicom.receive.spool import Incoming, Spool, encode_header, hash_data_set, is_same_data_set
 from vst_dicom.receive.statuses import SUCCESS, Status, status_of
@@ -108,6 +110,7 @@ class Storage:
             identity = check_data_set(
                 incoming.descriptor, start, start + reception.n_bytes, request.transfer_syntax_uid
             )
+            reception.identity = identity
             _check_identity(request, identity)
             outcome = self.keep(incoming, identity, reception.n_bytes, request)
         except OSError as error:
@@ -180,6 +183,10 @@ def _check_command(request: StoreRequest) -> None:
         raise InvalidUidError("Affected SOP Instance UID (0000,1000) is not a UID")
     if request.sop_class_uid != request.context_sop_class_uid:
         raise UnexpectedSopClassError("Affected SOP Class UID is not that of the context")
+    if request.sop_class_uid not in STORED:
+        raise UnexpectedSopClassError("instances of this SOP class are not received")
+    if request.transfer_syntax_uid not in TRANSFER_SYNTAXES:
+        raise TransferSyntaxError("instances in this transfer syntax are not received")
 
 
 def _check_identity(request: StoreRequest, identity: Identity) -> None:
@@ -187,6 +194,8 @@ def _check_identity(request: StoreRequest, identity: Identity) -> None:
         raise UnsupportedInstanceError("command and data set name different SOP classes")
     if identity.sop_instance_uid != request.sop_instance_uid:
         raise UnsupportedInstanceError("command and data set name different SOP instances")
+    if request.study_instance_uid not in ("", identity.study_instance_uid):
+        raise UnsupportedInstanceError("the instance belongs to another study than the request is for")
 
 
 def _disk_error(error: OSError) -> ResourceError:

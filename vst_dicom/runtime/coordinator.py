@@ -6,7 +6,7 @@ waits for them; what came meanwhile is noticed, and left for the next pass.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from vst_dicom.config import Settings
+from vst_dicom.dicom.procedure_step import OBJECTS_NOT_SUPPORTED
 from vst_dicom.dicom.uids import derive_device_uid
 from vst_dicom.domain.errors import BundleError, InputError, ResourceError, UsageError
 from vst_dicom.ledger.decisions import What, record_decision
-from vst_dicom.ledger.jobs import create_job, read_job
+from vst_dicom.ledger.jobs import create_job, move_job, read_job
 from vst_dicom.ledger.slides import (
     Slide,
     SpooledInstance,
@@ -33,7 +34,8 @@ from vst_dicom.ledger.slides import (
     read_slide,
     store_sha256,
 )
-from vst_dicom.ledger.states import SlideState
+from vst_dicom.ledger.states import JobState, SlideState
+from vst_dicom.ledger.workitems import Workitem, change_workitem, list_claims
 from vst_dicom.predict.bundle import list_bundles, read_identity
 from vst_dicom.runtime.considering import (
     Consideration,
@@ -42,8 +44,10 @@ from vst_dicom.runtime.considering import (
     read_site_rules,
     unreadable,
 )
+from vst_dicom.runtime.ordered_work import read_order
 from vst_dicom.runtime.regrouping import regroup_series
 from vst_dicom.runtime.spooled_headers import SpooledHeaders
+from vst_dicom.runtime.workitems import cancel
 from vst_dicom.study.content import job_key
 from vst_dicom.study.selection import Selection
 
@@ -65,6 +69,7 @@ class _Work:
     bundle: str
     selection: Selection
     destinations: tuple[str, ...]
+    order: Workitem | None
 
 
 def coordinate(database: Engine, settings: Settings, now: datetime) -> int:
@@ -176,24 +181,33 @@ class Coordinator:
         with self._database.begin() as connection:
             slide = read_slide(connection, slide_id)
             rows = list_slide_instances(connection, slide_id)
+            claims = list_claims(connection, slide_id)
         if slide is None or slide.due_at is None or slide.due_at > now:
             return 0
         found = consider(current_revisions(rows), self._headers, self._rules, asked=slide.run_now)
         work = None
         if found.selection is not None and found.volumes:
             try:
-                work = self._plan(slide, found.volumes, found.selection)
+                order = next(iter(claims), None)
+                work = self._plan(slide, found.volumes, _as_ordered(found.selection, order), order)
             except (InputError, BundleError, ResourceError) as error:
                 found = unreadable(str(error))
         with self._database.begin() as connection:
             fresh = read_slide(connection, slide_id, lock=True)
             same = [row.id for row in list_slide_instances(connection, slide_id)] == [row.id for row in rows]
-            if fresh != slide or not same:
+            if fresh != slide or not same or list_claims(connection, slide_id) != claims:
                 return 0
             self._carry_out(connection, slide, found, work, now)
+            if work is not None:
+                _answer(connection, slide, work, claims, now)
+            elif found.state in (SlideState.HELD, SlideState.IGNORED):
+                for claim in claims:
+                    cancel(connection, claim, found.reason, OBJECTS_NOT_SUPPORTED, now)
         return 1
 
-    def _plan(self, slide: Slide, volumes: Sequence[SpooledInstance], selection: Selection) -> _Work:
+    def _plan(
+        self, slide: Slide, volumes: Sequence[SpooledInstance], selection: Selection, order: Workitem | None
+    ) -> _Work:
         bundle = selection.bundle or self._settings.predict.bundle
         bundle_sha256 = self._bundle_sha256(bundle)
         where = selection.destinations
@@ -204,6 +218,7 @@ class Coordinator:
             bundle=bundle,
             selection=selection,
             destinations=tuple(self._settings.destinations) if where is None else where,
+            order=order,
         )
 
     def _hash(self, row: SpooledInstance) -> str:
@@ -261,6 +276,31 @@ def _create_job(connection: Connection, slide: Slide, work: _Work, now: datetime
         priority=work.selection.priority,
         now=now,
     )
+
+
+def _as_ordered(selection: Selection, order: Workitem | None) -> Selection:
+    """Choose as a work item says, and where it says nothing as the rules do."""
+    if order is None:
+        return selection
+    ordered = read_order(order.attributes)
+    return replace(
+        selection,
+        reason=f"a work item orders it ({selection.reason})",
+        bundle=ordered.bundle or selection.bundle,
+        genes=ordered.genes or selection.genes,
+        priority=ordered.priority,
+    )
+
+
+def _answer(connection: Connection, slide: Slide, work: _Work, claims: Sequence[Workitem], now: datetime) -> None:
+    """Have the job perform the work item that ordered it, also one that ended in vain before; others come next."""
+    if work.order is None:
+        return
+    change_workitem(connection, work.order, job_key=work.key)
+    if read_job(connection, work.key).state in (JobState.REFUSED, JobState.PARKED, JobState.CANCELLED):
+        move_job(connection, work.key, JobState.QUEUED, now=now, reason="a work item orders it again")
+    if len(claims) > 1:
+        change_slide(connection, slide.id, run_now=True, due_at=now)
 
 
 def _installed_bundle_sha256(name: str) -> str:

@@ -3,17 +3,13 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from time import monotonic
 from typing import Final
 
 import structlog
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from vst_dicom.config import DicomSettings, Settings, StorageSettings
-from vst_dicom.domain.errors import ResourceError, UsageError
+from vst_dicom.config import DicomSettings, Settings
+from vst_dicom.domain.errors import UsageError
 from vst_dicom.ledger.database import open_database
-from vst_dicom.ledger.instances import count_waiting_jobs
 from vst_dicom.receive.limits import Limits
 from vst_dicom.receive.listener import Listener, ListenerSettings, ReportHandler
 from vst_dicom.receive.peers import Peer
@@ -21,11 +17,9 @@ from vst_dicom.receive.recovery import recover
 from vst_dicom.receive.spool import Spool
 from vst_dicom.receive.storing import Storage
 from vst_dicom.receive.tls import TlsFiles
+from vst_dicom.runtime.admission import Admission
 
 _log = structlog.get_logger()
-
-_LOOK_S: Final = 1.0
-"""How often the backlog is counted, at most."""
 
 _RECOVER_S: Final = 3600.0
 """How often the spool is compared with the database, for files that a failing database left without a row."""
@@ -81,57 +75,6 @@ def run_receiver(
         listener.stop(_DRAIN_S)
     finally:
         engine.dispose()
-
-
-class Admission:
-    """Refuses instances while the disk is nearly full or too many jobs wait.
-
-    Parameters
-    ----------
-    settings
-        What must stay free, and how many jobs may wait.
-    spool
-        Whose disk counts.
-    engine
-        Where jobs are counted, at most once a second.
-    """
-
-    def __init__(self, settings: StorageSettings, spool: Spool, engine: Engine) -> None:
-        self._settings = settings
-        self._spool = spool
-        self._engine = engine
-        self._lock = threading.Lock()
-        self._n_waiting = 0
-        self._counted_at: float | None = None
-
-    def __call__(self) -> None:
-        """Look at disk and backlog.
-
-        Raises
-        ------
-        ResourceError
-            If no instance can be taken now.
-        """
-        free, total = self._spool.free_bytes()
-        reserve = max(self._settings.reserve_bytes, int(self._settings.reserve_fraction * total))
-        if free < reserve:
-            msg = f"the disk has {free >> 20} of {reserve >> 20} MiB to be kept free"
-            raise ResourceError(msg)
-        n_waiting = self._count()
-        if n_waiting > self._settings.most_waiting_slides:
-            msg = f"{n_waiting} slides wait; send again later"
-            raise ResourceError(msg)
-
-    def _count(self) -> int:
-        with self._lock:
-            if self._counted_at is None or monotonic() - self._counted_at > _LOOK_S:
-                try:
-                    with self._engine.connect() as connection:
-                        self._n_waiting = count_waiting_jobs(connection)
-                except SQLAlchemyError as error:
-                    raise ResourceError("the database does not answer; send again later") from error
-                self._counted_at = monotonic()
-            return self._n_waiting
 
 
 def listener_settings(settings: DicomSettings) -> ListenerSettings:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import simplejpeg
 from pydantic import BaseModel
@@ -90,6 +89,8 @@ def encode_jpeg(image: RgbImage, longest: int | None = None) -> bytes:
     """Encode a picture as JPEG, averaged to at most so many pixels of its longest side."""
     scale = (longest or max(image.shape)) / max(image.shape)
     if scale < 1:
+        import cv2
+
         image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=_QUALITY, colorspace="RGB")
     return encoded

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from vst_dicom.domain.errors import MissingInputError, ResourceError
@@ -18,7 +19,10 @@ from vst_dicom.jobs.results import MANIFEST_FILE
 from vst_dicom.ledger.catalog import CatalogResult, list_results
 from vst_dicom.service.addresses import API, Base, SeriesFilter, Served
 from vst_dicom.service.archive import Archive
+from vst_dicom.service.part10 import Span
+from vst_dicom.service.ranges import send_bytes
 from vst_dicom.service.representations import NO_STORE, immutable_headers, is_known, not_modified
+from vst_dicom.service.route_responses import FILE
 from vst_dicom.service.zip_stream import stream_zip
 
 router: Final = APIRouter(prefix=f"{API}/results", tags=["Results"])
@@ -37,6 +41,7 @@ _MEDIA_TYPES: Final = {
     ".png": "image/png",
     ".zip": "application/zip",
 }
+_CHUNK_BYTES: Final = 1 << 20
 _OTHER: Final = "application/octet-stream"
 _CSV, _ZIP = _MEDIA_TYPES[".csv"], _MEDIA_TYPES[".zip"]
 _NAME_LENGTH: Final = 12
@@ -92,7 +97,7 @@ def read_one(key: Key, archive: Served, base: Base, response: Response) -> Resul
     return _describe(archive, _find(archive, key), base)
 
 
-@router.get("/{key}/files/{name}", response_class=FileResponse)
+@router.get("/{key}/files/{name}", response_class=Response, responses=FILE)
 def read_file(request: Request, key: Key, name: FileName, archive: Served) -> Response:
     """Send a file of a result, or a range of its bytes."""
     folder = archive.result_folder(_find(archive, key).key)
@@ -103,7 +108,19 @@ def read_file(request: Request, key: Key, name: FileName, archive: Served) -> Re
     tag = f'"{hashes[known]}"'
     if is_known(request, tag):
         return not_modified(tag)
-    return FileResponse(folder / known, media_type=_media_type(known), headers=immutable_headers(tag))
+    path = folder / known
+    try:
+        n_bytes = path.stat().st_size
+    except OSError as error:
+        raise ResourceError("a file of the result cannot be read; ask again later") from error
+    return send_bytes(request, tag, n_bytes, partial(_read, path), _media_type(known), immutable_headers(tag))
+
+
+def _read(path: Path, span: Span) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(span.start)
+        for start in range(span.start, span.stop, _CHUNK_BYTES):
+            yield file.read(min(_CHUNK_BYTES, span.stop - start))
 
 
 @router.get("/{key}/values.csv", response_class=Response, responses={200: {"content": {_CSV: {}}}})

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import h5py
 import numpy as np
 from cachetools import LRUCache, cached
 from numpy.typing import NDArray
@@ -13,6 +12,9 @@ from vst_dicom.domain.errors import MissingInputError
 from vst_dicom.domain.geometry import MatrixSize
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.domain.tissue import TISSUE_CLASSES
+
+if TYPE_CHECKING:
+    import h5py
 
 GENE: Final = "gene"
 HALF_WIDTH: Final = "half-width"
@@ -46,6 +48,8 @@ class TileValues:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        import h5py
+
         with h5py.File(path) as table:
             n_rows, n_columns = table["uns/vst_dicom/tile_size_px"][()]
             self.tile_size = MatrixSize(int(n_rows), int(n_columns))
@@ -77,7 +81,8 @@ class TileValues:
         if name in self._column:
             kind, at = self._column[name]
             first = at - at % self._n_together[kind]
-            return self._block(kind, first)[at - first]
+            values: NDArray[np.float32] = self._block(kind, first)[at - first]
+            return values
         if name not in self._single:
             raise MissingInputError("the result has no such layer; hidden genes have none, see its view for the reason")
         with self._open() as table:
@@ -88,7 +93,8 @@ class TileValues:
                 return np.asarray(table["uns/vst_dicom/masked_cells"][()]).reshape(-1, 2).astype(np.uint16)
             if name == TISSUE_CLASS:
                 classes = [TISSUE_CLASSES.index(name) for name in obs["tissue_class/categories"].asstr()[()]]
-                return np.array(classes, dtype=np.uint8)[obs["tissue_class/codes"][()]]
+                codes: NDArray[np.uint8] = np.array(classes, dtype=np.uint8)[obs["tissue_class/codes"][()]]
+                return codes
             return np.asarray(obs[self._single[name]][()], dtype=np.float32)
 
     def read_picture(self) -> RgbImage:
@@ -105,7 +111,9 @@ class TileValues:
                 raise MissingInputError("the result holds no picture of the slide")
             return np.asarray(picture[()], dtype=np.uint8)
 
-    def _open(self) -> h5py.File:
+    def _open(self) -> "h5py.File":
+        import h5py
+
         try:
             return h5py.File(self._path)
         except OSError as error:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import cv2
 import imagecodecs
 import numpy as np
 import simplejpeg
@@ -245,6 +244,8 @@ def _to_rgb(image: NDArray[np.uint8], frame_format: FrameFormat) -> RgbImage:
     """Leave YCbCr in full range (PS3.3 C.7.6.3.1.2) where the samples are still in it."""
     if not frame_format.photometric_interpretation.startswith("YBR"):
         return image
+    import cv2
+
     rgb: Any = cv2.cvtColor(np.ascontiguousarray(image[..., [0, 2, 1]]), cv2.COLOR_YCrCb2RGB)
     return np.asarray(rgb, dtype=np.uint8)
 
@@ -255,6 +256,8 @@ def _reduced_shapes(size: MatrixSize, reduce: int) -> set[tuple[int, int, int]]:
 
 
 def _average(image: RgbImage, shape: tuple[int, int, int]) -> RgbImage:
+    import cv2
+
     n_rows, n_columns, _ = shape
     area: Any = cv2.resize(np.ascontiguousarray(image), (n_columns, n_rows), interpolation=cv2.INTER_AREA)
     return np.asarray(area, dtype=np.uint8)

@@ -5,7 +5,6 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-import cv2
 import numpy as np
 from pydicom.dataset import Dataset
 
@@ -184,6 +183,8 @@ class DicomSlide:
         if n_rows % reduce or n_columns % reduce:
             msg = f"a frame of {n_rows} x {n_columns} cannot be reduced by {reduce}"
             raise ValueError(msg)
+        import cv2
+
         size = n_columns // reduce, n_rows // reduce
         return np.asarray(cv2.resize(cell, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 

@@ -16,7 +16,7 @@ class Role(IntEnum):
     """Sees slides, results and how far they are."""
 
     OPERATOR = 2
-    """Also starts, retries, cancels, delivers again, and tries rules."""
+    """Also sends slides, starts, retries, cancels, delivers again, and tries rules."""
 
     ADMIN = 3
     """Also reads the audit."""
@@ -65,6 +65,14 @@ _ROUTES: Final[dict[Role, tuple[str, ...]]] = {
         f"GET {_INSTANCE}/metadata",
         f"GET {_INSTANCE}/frames/{{frames}}",
         f"GET {_INSTANCE}/bulkdata/{{path:path}}",
+        f"GET {_STUDY}/rendered",
+        f"GET {_STUDY}/thumbnail",
+        f"GET {_SERIES}/rendered",
+        f"GET {_SERIES}/thumbnail",
+        f"GET {_INSTANCE}/rendered",
+        f"GET {_INSTANCE}/thumbnail",
+        f"GET {_INSTANCE}/frames/{{frames}}/rendered",
+        f"GET {_INSTANCE}/frames/{{frames}}/thumbnail",
         f"GET {API}/results",
         f"GET {API}/results/{{key}}",
         f"GET {API}/results/{{key}}/files/{{name}}",
@@ -88,6 +96,8 @@ _ROUTES: Final[dict[Role, tuple[str, ...]]] = {
         f"GET {API}/decisions",
     ),
     Role.OPERATOR: (
+        f"POST {DICOMWEB}/studies",
+        f"POST {_STUDY}",
         f"POST {API}/slides/{{slide_id}}/run",
         f"POST {API}/jobs/{{key}}/retry",
         f"POST {API}/jobs/{{key}}/cancel",
