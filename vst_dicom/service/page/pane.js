@@ -174,6 +174,10 @@ export class Pane {
     this.viewer.viewport.panTo(viewport.getCenter(true), true);
   }
 
+  focus() {
+    this.viewer?.canvas.focus();
+  }
+
   zoomBy(factor) {
     this.#lead();
     this.viewer.viewport.zoomBy(factor, null, isCalm.matches).applyConstraints(isCalm.matches);

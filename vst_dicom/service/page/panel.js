@@ -18,13 +18,13 @@ export class Panel {
   #chosen = null;
 
   /**
-   * @param actions `flyTo(hotspot)` and `savePicture()`.
+   * @param actions `flyTo(hotspot)`, `savePicture()` and `leaveSearch()`.
    */
   constructor(view, state, maps, actions) {
     this.#view = view;
     this.#state = state;
     this.#maps = maps;
-    this.picker = new Picker(view, (found) => this.#choose(found));
+    this.picker = new Picker(view, (found) => this.#choose(found), actions.leaveSearch);
     this.hotspots = new HotspotList(view, actions.flyTo);
     const { element: display, update } = displayTab(view, state);
     const contents = [

@@ -67,6 +67,7 @@ class SlidePage {
     this.panel = new Panel(view, state, this.maps, {
       flyTo: (hotspot) => this.#flyTo(hotspot),
       savePicture: () => this.#savePicture(),
+      leaveSearch: () => this.maps.lead.focus(),
     });
     replace(main, this.#build());
     if (view.slide.levels.length || view.slide.picture) this.maps.open();
@@ -131,8 +132,10 @@ class SlidePage {
       this.#linking = setTimeout(() => history.replaceState(null, '', this.#link()), LINK_MS);
     });
     for (const pane of this.maps.all) {
-      pane.element.addEventListener('pointermove', (event) => this.readout.follow(pane, event), { signal });
-      pane.element.addEventListener('pointerleave', () => this.readout.leave(), { signal });
+      for (const name of ['pointermove', 'pointerdown']) {
+        pane.element.addEventListener(name, (event) => this.readout.follow(pane, event), { signal });
+      }
+      pane.element.addEventListener('pointerleave', (event) => this.readout.leave(event), { signal });
     }
     listenToKeys(this.#actions(), signal);
   }
