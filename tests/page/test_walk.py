@@ -123,7 +123,9 @@ def walk(browser: "Browser", server: WalkServer, tmp_path_factory: pytest.TempPa
             "  new MutationObserver(look).observe(document.querySelector('main'),"
             "    { childList: true, subtree: true, characterData: true }); }"
         )
-        sent = CliRunner().invoke(app, ["send", str(slide.instances[0].parent), "--to", f"{AE_TITLE}@127.0.0.1:{server.port}"])
+        sent = CliRunner().invoke(
+            app, ["send", str(slide.instances[0].parent), "--to", f"{AE_TITLE}@127.0.0.1:{server.port}"]
+        )
         assert sent.exit_code == 0, sent.output
         view.page.get_by_role("link", name="Open").wait_for(timeout=_DONE_MS)
         view.page.locator(".delivery.good").wait_for(timeout=_DONE_MS)
