@@ -11,6 +11,7 @@ from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
+from benchmarks.frames import HEADER, can_measure, measure_frames
 from benchmarks.receive import measure_receiving
 from benchmarks.stages import measure_stages
 
@@ -37,6 +38,11 @@ def main() -> None:
         for pair in pairs:
             print(f"measured: {pair.stage}", file=sys.stderr)  # noqa: T201
             lines.append(pair.row())
+        if can_measure():
+            lines += ["", *HEADER]
+            for rates in measure_frames(Path(folder), arguments.side, arguments.rounds):
+                print(f"measured: frames of {rates.n_bytes / 1e6:.0f} MB, {rates.n_clients} clients", file=sys.stderr)  # noqa: T201
+                lines.append(rates.row())
     lines += ["", *start_up_lines(), "", machine_line()]
     table = "\n".join(lines)
     print(table)  # noqa: T201

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.measure import Pair, measure_pair
 from vst_dicom.dicom.source import Slide
@@ -13,6 +15,7 @@ from vst_dicom.domain.forms import Encoding
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.result import BundleIdentity, SlideResult
 from vst_dicom.domain.tiles import TileGrid, TileQuality
+from vst_dicom.encode.map_values import LinearMapping, ValueRange, store_whole_numbers
 from vst_dicom.encode.parametric_map import parametric_map_objects
 from vst_dicom.encode.writing import write_dicom
 from vst_dicom.predict.bundle import load_bundle
@@ -37,7 +40,7 @@ def measure_stages(folder: Path, side_px: int, rounds: int) -> Iterator[Pair]:
             yield _measure_reading(slide, f"read tiles at 0.5 µm from {spacing_um} µm", rounds)
     with open_slide([folder / "slide-0.5" / "slide"]) as slide:
         yield _measure_predicting(slide, rounds)
-        yield _measure_encoding(slide, folder, rounds)
+        yield from _measure_encoding(slide, folder, rounds)
 
 
 def _grid_of(slide: Slide) -> TileGrid:
@@ -79,8 +82,8 @@ def _measure_predicting(slide: Slide, rounds: int) -> Pair:
     return measure_pair("read and predict", "the network alone", limit, ours, len(few), "tile", rounds)
 
 
-def _measure_encoding(slide: Slide, folder: Path, rounds: int) -> Pair:
-    """250 genes on 350 x 350 tiles, against writing the transposed array as it is."""
+def _measure_encoding(slide: Slide, folder: Path, rounds: int) -> Iterator[Pair]:
+    """250 genes on 350 x 350 tiles, against writing the transposed array: as it is, and of the numbers stored."""
     n_rows = n_columns = 350
     cells = np.stack(np.divmod(np.arange(n_rows * n_columns), n_columns), axis=1).astype(np.int32)
     grid = TileGrid(MatrixSize(224, 224), MatrixSize(n_rows, n_columns), cells)
@@ -95,13 +98,16 @@ def _measure_encoding(slide: Slide, folder: Path, rounds: int) -> Pair:
         BundleIdentity("bench", "1", "0" * 64, "made up"), {}, (),
     )  # fmt: skip
 
-    def limit() -> None:
-        (folder / "plain.bin").write_bytes(np.ascontiguousarray(values.T).tobytes())
+    def write(array: NDArray[np.generic]) -> None:
+        with (folder / "plain.bin").open("wb") as file:
+            np.ascontiguousarray(array.T).tofile(file)
 
     def ours() -> None:
         (written,) = parametric_map_objects(slide.source, result, Encoding())
         write_dicom(written.encode(), folder / "map.dcm", written.transfer_syntax_uid)
 
-    return measure_pair(
-        "encode and write 250 maps of 350 × 350", "write the transposed array", limit, ours, 250, "gene", rounds
-    )
+    stored = store_whole_numbers(values, grid, LinearMapping.over(ValueRange.of(values)))
+    by_tile = np.ascontiguousarray(stored.reshape(250, -1).T)
+    stage = "encode and write 250 maps of 350 × 350"
+    for array, name in ((values, "float32 values"), (by_tile, "stored 16-bit numbers")):
+        yield measure_pair(stage, f"write the transposed {name}", partial(write, array), ours, 250, "gene", rounds)

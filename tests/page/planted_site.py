@@ -86,8 +86,6 @@ class PlantedSite:
 
 def plant_site(folder: Path) -> PlantedSite:
     """Simulate a slide, receive it, and run its job through the real main path."""
-    import anndata
-
     slide = write_simulated_slide(RECIPE, folder / "slide", now=NOW)
     settings = Settings(data_dir=folder / "site", web={"port": 0}, encode={"forms": _FORMS})  # type: ignore[arg-type]
     settings.data_dir.mkdir(parents=True)
@@ -98,11 +96,18 @@ def plant_site(folder: Path) -> PlantedSite:
     processor = SlideProcessor(site.database, site.settings, lambda _: PlantedPredictor())  # type: ignore[arg-type,return-value]
     store = ResultStore(site.settings.results)
     JobRunner(site.database, store, processor.process, processor.close, 3, Event()).run(job.key, job.round)
-    table = anndata.read_h5ad(store.path(job.key) / "expression.h5ad")
+    return read_planted(site, job.key)
+
+
+def read_planted(site: Site, key: str) -> PlantedSite:
+    """Read from a result's AnnData file what its page must show."""
+    import anndata
+
+    table = anndata.read_h5ad(site.settings.results / key / "expression.h5ad")
     about = table.uns["vst_dicom"]
     cells = table.obs[["row", "column"]].to_numpy(np.int32)
     masked = np.asarray(about["masked_cells"], np.int32).reshape(-1, 2)
-    return PlantedSite(site, job.key, _grid(cells, masked, about["tile_size_px"]), masked, np.asarray(table.X))
+    return PlantedSite(site, key, _grid(cells, masked, about["tile_size_px"]), masked, np.asarray(table.X))
 
 
 def _grid(cells: NDArray[np.int32], masked: NDArray[np.int32], tile_size: NDArray[np.int64]) -> TileGrid:

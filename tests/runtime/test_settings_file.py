@@ -1,8 +1,12 @@
+import json
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from vst_dicom.config import read_settings
-from vst_dicom.runtime.settings_file import document_settings
+from vst_dicom.runtime.settings_file import _toml, document_settings
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "vst-dicom.toml"
 
@@ -24,6 +28,13 @@ def test_every_default_can_be_uncommented(tmp_path: Path) -> None:
 
     assert len(tomllib.loads(content)) >= 7
     assert read_settings(path) == read_settings()
+
+
+def test_a_time_is_written_as_it_is_read() -> None:
+    class Section(BaseModel):
+        pause: timedelta = timedelta(minutes=1, seconds=30)
+
+    assert Section(pause=json.loads(_toml(Section().pause))) == Section()
 
 
 def test_every_setting_is_explained() -> None:

@@ -63,3 +63,18 @@ def site(tmp_path_factory: pytest.TempPathFactory, slide: dict[str, Path]) -> It
 def web(site: Site) -> Iterator[Web]:
     with site.serving() as served:
         yield served
+
+
+@pytest.fixture(scope="package")
+def others(tmp_path_factory: pytest.TempPathFactory, slide: dict[str, Path]) -> Iterator[Site]:
+    """The same slide without a result, to which objects of any kind are added."""
+    made = Site.make(tmp_path_factory.mktemp("others"))
+    made.receive([slide[LEVEL]])
+    yield made
+    made.database.dispose()
+
+
+@pytest.fixture(scope="package")
+def others_web(others: Site) -> Iterator[Web]:
+    with others.serving() as served:
+        yield served

@@ -24,7 +24,8 @@ from vst_dicom.web_settings import WebSettings
 STUDY, SERIES, INSTANCE, KEY = "1.2.3", "1.2.3.4", "1.2.3.4.5", "ab" * 32
 VALUES = {
     "study": STUDY, "series": SERIES, "instance": INSTANCE, "frames": "1", "path:path": "7FE00010", "key": KEY,
-    "name": "map.dcm", "workitem": "1.2.3", "aetitle": "WATCHER", "level": "0", "row": "0", "column": "0", "slide_id": "1", "bundle_id": "her2st-lite",
+    "name": "map.dcm", "workitem": "1.2.3", "aetitle": "WATCHER", "level": "0", "row": "0", "column": "0",
+    "slide_id": "1", "bundle_id": "her2st-lite",
 }  # fmt: skip
 BODIES = {"PATCH /api/v1/jobs/{key}": {"priority": 5}, "POST /api/v1/session": {"token": "vst_no_no"}}
 SOCKETS = {"GET /dicom-web/subscribers/{aetitle}"}

@@ -25,6 +25,16 @@ _EXAMPLES = 6
 """Of each mode for each operation."""
 
 
+@schemathesis.serializer("multipart/related")
+def send_as_one_part(_context: Any, value: Any) -> dict[str, Any]:
+    """Whatever it is, as the content of a part of a STOW-RS."""
+    content = value if isinstance(value, bytes) else str(value).encode()
+    return {
+        "data": b"--parts\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--parts--\r\n",
+        "headers": {"Content-Type": 'multipart/related; type="application/dicom"; boundary=parts'},
+    }
+
+
 @pytest.fixture
 def copy(site: Site, tmp_path: Path) -> Iterator[Site]:
     """The same slide and result, to be changed."""

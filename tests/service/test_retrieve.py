@@ -67,6 +67,13 @@ def test_encapsulated_frames_are_the_stored_bytes(web: Web, slide: dict[str, Pat
     assert parts_of(response) == [(kind, stored[0]), (kind, stored[8]), (kind, stored[3])]
 
 
+def test_dicomweb_client_retrieves_frames(client: DICOMwebClient, slide: dict[str, Path]) -> None:
+    stored = stored_frames(slide[BASE])
+    kind = (("image/jpeg", "1.2.840.10008.1.2.4.50"),)
+
+    assert client.retrieve_instance_frames(STUDY, SERIES, BASE, [2, 7], kind) == [stored[1], stored[6]]
+
+
 def test_a_client_that_takes_any_transfer_syntax_gets_what_is_stored(web: Web, slide: dict[str, Path]) -> None:
     ((kind, frame),) = parts_of(web.get(f"{INSTANCE}/{BASE}/frames/2", AS_STORED))
 
@@ -236,15 +243,17 @@ def test_label_and_overview_are_never_served(client: DICOMwebClient, web: Web, u
 
 
 @pytest.mark.parametrize(("n_rows", "n_columns"), [(1, 1), (3, 5), (7, 9), (8, 8), (5, 46), (2, 3)])
-def test_one_bit_frames_of_any_size_begin_with_a_byte(site: Site, web: Web, n_rows: int, n_columns: int) -> None:
+def test_one_bit_frames_of_any_size_begin_with_a_byte(
+    others: Site, others_web: Web, n_rows: int, n_columns: int
+) -> None:
     frames = np.random.default_rng(n_rows).integers(0, 2, (5, n_rows, n_columns)).astype(np.uint8)
     dataset = image(frames, BitsAllocated=1, BitsStored=1, HighBit=0)
     packed = np.packbits(frames.ravel(), bitorder="little").tobytes()
     dataset.PixelData = packed + b"\0" * (len(packed) % 2)
     dataset["PixelData"].VR = "OB"
-    site.add_object(dataset)
+    others.add_object(dataset)
 
-    parts = parts_of(web.get(f"{of(dataset)}/frames/1,2,3,4,5", NATIVE_FRAMES))
+    parts = parts_of(others_web.get(f"{of(dataset)}/frames/1,2,3,4,5", NATIVE_FRAMES))
 
     for (_, content), truth in zip(parts, frames, strict=True):
         bits = np.unpackbits(np.frombuffer(content, np.uint8), bitorder="little")
@@ -256,33 +265,33 @@ def test_one_bit_frames_of_any_size_begin_with_a_byte(site: Site, web: Web, n_ro
 @pytest.mark.parametrize(
     ("keyword", "kind", "vr"), [("FloatPixelData", "<f4", "OF"), ("DoubleFloatPixelData", "<f8", "OD")]
 )
-def test_float_frames_are_the_numbers(site: Site, web: Web, keyword: str, kind: str, vr: str) -> None:
+def test_float_frames_are_the_numbers(others: Site, others_web: Web, keyword: str, kind: str, vr: str) -> None:
     frames = np.arange(2 * 3 * 5, dtype=kind).reshape(2, 3, 5) / 7
     dataset = image(frames)
     setattr(dataset, keyword, frames.tobytes())
-    site.add_object(dataset)
+    others.add_object(dataset)
 
-    parts = parts_of(web.get(f"{of(dataset)}/frames/2,1", AS_STORED))
-    (found,) = web.get(f"{of(dataset)}/metadata", "application/dicom+json").json()
+    parts = parts_of(others_web.get(f"{of(dataset)}/frames/2,1", AS_STORED))
+    (found,) = others_web.get(f"{of(dataset)}/metadata", "application/dicom+json").json()
 
     assert [content for _, content in parts] == [frames[1].tobytes(), frames[0].tobytes()]
     (pixels,) = (value for value in found.values() if value["vr"] == vr)
-    assert web.session.get(pixels["BulkDataURI"], headers={"Accept": "*/*"}).content.count(frames.tobytes()) == 1
+    assert others_web.session.get(pixels["BulkDataURI"], headers={"Accept": "*/*"}).content.count(frames.tobytes()) == 1
 
 
-def test_implicit_little_endian_is_served_like_explicit(site: Site, web: Web) -> None:
+def test_implicit_little_endian_is_served_like_explicit(others: Site, others_web: Web) -> None:
     frames = np.arange(2 * 3 * 5, dtype="<u2").reshape(2, 3, 5)
     dataset = image(frames, BitsAllocated=16, BitsStored=16, HighBit=15, SmallestImagePixelValue=7)
     dataset.PixelData = frames.tobytes()
     dataset["PixelData"].VR = "OW"
     dataset.ICCProfile = ICC_PROFILE
-    site.add_object(dataset, "1.2.840.10008.1.2")
+    others.add_object(dataset, "1.2.840.10008.1.2")
 
-    (found,) = web.get(f"{of(dataset)}/metadata", "application/dicom+json").json()
+    (found,) = others_web.get(f"{of(dataset)}/metadata", "application/dicom+json").json()
 
     assert found["00280106"] == {"vr": "US", "Value": [7]}
-    assert parts_of(web.get(f"{of(dataset)}/frames/2", NATIVE_FRAMES))[0][1] == frames[1].tobytes()
-    assert fetch(web)("", "", found["00282000"]["BulkDataURI"]) == ICC_PROFILE
+    assert parts_of(others_web.get(f"{of(dataset)}/frames/2", NATIVE_FRAMES))[0][1] == frames[1].tobytes()
+    assert fetch(others_web)("", "", found["00282000"]["BulkDataURI"]) == ICC_PROFILE
 
 
 def test_a_broken_file_hides_no_other(tmp_path: Path, slide: dict[str, Path]) -> None:

@@ -1,5 +1,6 @@
 """Colors that viewers are asked to use."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -53,3 +54,15 @@ def to_cielab_value(color: RGB) -> list[int]:
     lightness, a, b = 116 * y - 16, 500 * (x - y), 200 * (y - z)
     scaled = np.array([lightness / 100, (a + 128) / 255, (b + 128) / 255]) * 65535
     return [int(value) for value in np.clip(np.rint(scaled), 0, 65535)]
+
+
+def from_cielab_value(stored: Sequence[float]) -> RGB:
+    """Read Recommended Display CIELab Value (0062,000D) as sRGB, as near as that comes; see `to_cielab_value`."""
+    lightness, a, b = np.array(stored) / 65535 * (100, 255, 255) - (0, 128, 128)
+    middle = (lightness + 16) / 116
+    scaled = np.array([middle + a / 500, middle, middle - b / 200])
+    relative = np.where(scaled > 6 / 29, scaled**3, 3 * (6 / 29) ** 2 * (scaled - 4 / 29))
+    linear = np.clip(np.linalg.solve(_SRGB_TO_XYZ_D50, relative * _WHITE_D50), 0, 1)
+    srgb = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    red, green, blue = np.rint(srgb * 255).astype(int).tolist()
+    return red, green, blue

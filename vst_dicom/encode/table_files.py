@@ -1,17 +1,35 @@
 """Tiles by genes as CSV and as Parquet."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.encode.stored_result import StoredResult
 from vst_dicom.files import whole_file
 
+_ROWS_AT_ONCE: Final = 256
 
-def write_csv(path: Path, stored: StoredResult) -> None:
-    """Write one line per tile, after lines that begin with ``#`` and say what the values are.
+
+def csv_blocks(stored: StoredResult) -> Iterator[str]:
+    """Give one line per tile, after lines that begin with ``#`` and say what the values are; some lines at a time.
 
     ``pandas.read_csv(path, comment="#")`` reads it; the values are those of the result, digit by digit.
+
+    Parameters
+    ----------
+    stored
+        The result.
+    """
+    yield "".join(f"# {name}: {' '.join(value.split())}\n" for name, value in stored.about.items())
+    frame = stored.to_frame()
+    for start in range(0, max(len(frame), 1), _ROWS_AT_ONCE):
+        yield frame[start : start + _ROWS_AT_ONCE].to_csv(index=False, header=start == 0, lineterminator="\n")
+
+
+def write_csv(path: Path, stored: StoredResult) -> None:
+    """Write the lines of `csv_blocks`.
 
     Parameters
     ----------
@@ -21,9 +39,7 @@ def write_csv(path: Path, stored: StoredResult) -> None:
         The result.
     """
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        for name, value in stored.about.items():
-            file.write(f"# {name}: {' '.join(value.split())}\n")
-        stored.to_frame().to_csv(file, index=False, lineterminator="\n")
+        file.writelines(csv_blocks(stored))
 
 
 def write_parquet(path: Path, stored: StoredResult) -> None:

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from vst_dicom.config import AllowedPeer, Destination, Settings, TlsSettings
@@ -72,8 +73,8 @@ def _value(field: FieldInfo) -> str:
 
 
 def _toml(value: Any) -> str:
-    if hasattr(value, "total_seconds"):
-        return json.dumps(f"P{value.days}D" if value.days else f"PT{value.seconds // 3600}H")
+    if isinstance(value, timedelta):
+        return TypeAdapter(timedelta).dump_json(value).decode()
     if isinstance(value, tuple | frozenset):
         return json.dumps([str(part) for part in value])
     return json.dumps(value if isinstance(value, bool | int | float) else str(value))

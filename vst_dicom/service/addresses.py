@@ -14,6 +14,7 @@ _UID: Final = r"^[0-9.]{1,64}$"
 StudyUid = Annotated[str, Path(pattern=_UID, description="Study Instance UID (0020,000D)")]
 SeriesUid = Annotated[str, Path(pattern=_UID, description="Series Instance UID (0020,000E)")]
 InstanceUid = Annotated[str, Path(pattern=_UID, description="SOP Instance UID (0008,0018)")]
+FrameList = Annotated[str, Path(pattern=r"^[0-9]{1,9}(,[0-9]{1,9})*$", max_length=10_000, description="Such as 1,2,3")]
 SeriesFilter = Annotated[str, Query(pattern=_UID, description="Series Instance UID (0020,000E) of a slide")]
 
 
@@ -32,9 +33,14 @@ async def base_url(request: Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc.removesuffix(f':{port}')}:{port}"
 
 
-async def accept_of(request: Request) -> str:
-    """Media types that the client accepts; the query parameter goes before the header field (PS3.18 8.3.3.1)."""
-    return request.query_params.get("accept") or ", ".join(request.headers.getlist("accept"))
+async def accept_of(
+    request: Request,
+    accept: Annotated[
+        str | None, Query(max_length=4096, description="Media types; goes before the header field (PS3.18 8.3.3.1)")
+    ] = None,
+) -> str:
+    """Media types that the client accepts."""
+    return accept or ", ".join(request.headers.getlist("accept"))
 
 
 Served = Annotated[Archive, Depends(archive_of)]

@@ -19,6 +19,7 @@ from vst_dicom.service import (
     health_routes,
     job_routes,
     page_routes,
+    render_routes,
     result_routes,
     retrieve_routes,
     rule_routes,
@@ -34,9 +35,10 @@ from vst_dicom.service.access.principals import Gatekeeper
 from vst_dicom.service.archive import Archive
 from vst_dicom.service.events import SlideFeed
 from vst_dicom.service.foreign_requests import OwnRequestsOnly
-from vst_dicom.service.middleware import EveryResponse
+from vst_dicom.service.middleware import EveryResponse, HeadAsGet
 from vst_dicom.service.openapi import describe_api
 from vst_dicom.service.problems import add_problem_handlers
+from vst_dicom.service.rendering import Renderer
 from vst_dicom.service.slide_views import SlideViews
 from vst_dicom.service.uploading import Uploading
 from vst_dicom.service.workitems import channel as workitem_channel
@@ -44,13 +46,14 @@ from vst_dicom.service.workitems import routes as workitem_routes
 from vst_dicom.service.workitems.channel import Channels
 
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
-_READABLE_HEADERS: Final = ("Content-Range", "ETag", "Warning")
+_READABLE_HEADERS: Final = ("Accept-Ranges", "Content-Range", "ETag", "Warning")
 _ROUTES: Final = (
+    retrieve_routes,  # frames come by the thousand, and routes are tried in this order
     search_routes,
-    retrieve_routes,
     workitem_routes,
     workitem_channel,
     store_routes,
+    render_routes,
     result_routes,
     view_routes,
     slide_routes,
@@ -90,6 +93,7 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
         redoc_url=None,
     )
     app.state.archive = Archive(database, settings.spool, settings.results)
+    app.state.renderer = Renderer(app.state.archive)
     app.state.views = SlideViews(app.state.archive, settings.spool)
     app.state.uploading = Uploading(settings, database)
     app.state.public_url = settings.web.public_url
@@ -108,12 +112,13 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.web.cors_origins,
-        allow_methods=("GET",),
-        allow_headers=("Accept", "Authorization", "If-None-Match", "Range"),
+        allow_methods=("GET", "HEAD"),
+        allow_headers=("Accept", "Authorization", "If-None-Match", "If-Range", "Range"),
         expose_headers=_READABLE_HEADERS,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings), www_redirect=False)
     app.add_middleware(EveryResponse)
+    app.add_middleware(HeadAsGet)
     return app
 
 

@@ -1,6 +1,7 @@
 """Which representation a client accepts (RFC 9110 12.5.1, PS3.18 8.7)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
@@ -100,6 +101,24 @@ def negotiate(accept: str, media_type: str, transfer_syntax_uid: str, *, is_sing
             return Representation(chosen, wanted.multipart is not False)
     many = f'{MULTIPART}; type="{media_type}"; transfer-syntax={transfer_syntax_uid}'
     raise HTTPException(HTTPStatus.NOT_ACCEPTABLE, f"it is stored, and sent, as: {many}")
+
+
+def negotiate_picture(accept: str, media_types: Sequence[str], *, is_single: bool) -> Representation:
+    """Choose how to send one picture, or several in parts.
+
+    Raises
+    ------
+    HTTPException
+        406 if the client accepts none of the media types, or several pictures only without parts.
+    """
+    for wanted in parse_accept(accept):
+        if wanted.multipart is False and not is_single:
+            continue
+        for media_type in media_types:
+            if wanted.takes(media_type):
+                return Representation(media_type, multipart=bool(wanted.multipart) or not is_single)
+    kinds = ", ".join(media_types if is_single else [f'{MULTIPART}; type="{one}"' for one in media_types])
+    raise HTTPException(HTTPStatus.NOT_ACCEPTABLE, f"only sent as: {kinds}")
 
 
 def require_type(accept: str, *media_types: str) -> str:

@@ -55,6 +55,35 @@ class EveryResponse:
             _log_request(scope, status, monotonic() - began_s)
 
 
+class HeadAsGet:
+    """Answers HEAD wherever GET is answered, with the same header fields and without the content (RFC 9110 9.3.2).
+
+    Everything within sees a GET, so that roles and audit treat both alike. The server takes an answer for complete
+    with its header fields, and what would go on sending is told that the client has left.
+
+    Parameters
+    ----------
+    app
+        What answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
 def _log_request(scope: Scope, status: int, seconds: float) -> None:
     """Log the route, not the path, whose parts come from outside."""
     route = getattr(scope.get("route"), "path", "")

@@ -77,10 +77,11 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
                 statuses.update(_BEHIND_LOGIN)
                 operation["security"] = [{name: []} for name in _SCHEMES]
             for status in sorted(statuses):
-                responses.setdefault(str(int(status)), _problem_response(status))
+                responses.setdefault(str(int(status)), problem_response(status))
     return schema
 
 
-def _problem_response(status: HTTPStatus) -> dict[str, Any]:
+def problem_response(status: HTTPStatus) -> dict[str, Any]:
+    """Describe a failure."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {"description": status.phrase, "content": content}

@@ -153,18 +153,22 @@ class Part10File:
             If there is no such value, or it is not one of bytes.
         """
         nothing = MissingInputError("there is no bulk data at this place of the instance")
-        element = self.elements.get(path[0])
         with self.mapped() as view:
-            for item_number, tag in zip(path[1::2], path[2::2], strict=True):
-                if element is None:
-                    break
-                element = self._in_item(view, element, item_number, tag)
+            element = self._find(view, path)
             if element is None or element.undefined:
                 raise nothing
             vr = self.vr(view, element)
         if vr not in BULK_VR:
             raise nothing
         return Span(element.start, element.stop), vr
+
+    def read_short(self, path: Sequence[int]) -> int | None:
+        """Read an unsigned short number, at a path as of `find_bulk_data`; None if there is none."""
+        with self.mapped() as view:
+            element = self._find(view, path)
+        if element is None or element.stop - element.start != 2:
+            return None
+        return int.from_bytes(self.read(Span(element.start, element.stop)), "little")
 
     def vr(self, view: Bytes, element: Element) -> str:
         """Value representation of an element whose value is of bytes; empty for most others."""
@@ -194,6 +198,14 @@ class Part10File:
         span = span or Span(0, self.size_bytes)
         for start in range(span.start, span.stop, _CHUNK_BYTES):
             yield self.read(Span(start, min(start + _CHUNK_BYTES, span.stop)))
+
+    def _find(self, view: Bytes, path: Sequence[int]) -> Element | None:
+        element = self.elements.get(path[0])
+        for item_number, tag in zip(path[1::2], path[2::2], strict=True):
+            if element is None:
+                return None
+            element = self._in_item(view, element, item_number, tag)
+        return element
 
     def _in_item(self, view: Bytes, sequence: Element, item_number: int, tag: int) -> Element | None:
         for number, (start, stop) in enumerate(walk_items(view, sequence, implicit=self.implicit), start=1):

@@ -11,11 +11,13 @@ from starlette.exceptions import HTTPException
 
 from vst_dicom.domain.errors import InputError
 from vst_dicom.ledger.catalog import CatalogInstance, Wanted
-from vst_dicom.service.addresses import DICOMWEB, Accept, Base, InstanceUid, SeriesUid, Served, StudyUid
+from vst_dicom.service.addresses import DICOMWEB, Accept, Base, FrameList, InstanceUid, SeriesUid, Served, StudyUid
 from vst_dicom.service.archive import Archive
 from vst_dicom.service.frames import EXPLICIT_VR, FrameReader
 from vst_dicom.service.media_types import OCTET_STREAM, Representation, negotiate, require_type
 from vst_dicom.service.multipart import Part, boundary_of, content_type, join_parts
+from vst_dicom.service.part10 import Part10File, Span
+from vst_dicom.service.ranges import send_bytes
 from vst_dicom.service.representations import (
     DICOM_JSON,
     NO_STORE,
@@ -24,11 +26,12 @@ from vst_dicom.service.representations import (
     is_known,
     not_modified,
 )
+from vst_dicom.service.route_responses import FRAMES, INSTANCE, INSTANCES, JSON_MODEL
 from vst_dicom.slide.elements import PIXEL_DATA
 
 _log = structlog.get_logger(__name__)
 
-router: Final = APIRouter(prefix=DICOMWEB, tags=["DICOMweb: retrieve"])
+router: Final = APIRouter(prefix=DICOMWEB, tags=["DICOMweb: retrieve"], default_response_class=Response)
 
 _DICOM: Final = "application/dicom"
 _MOST_FRAMES: Final = 1000
@@ -36,7 +39,6 @@ _WHOLE_FRAMES: Final = 4
 _WHOLE_METADATA: Final = 100
 """Up to so many are read before the response begins, beyond they are read as it goes."""
 
-FrameList = Annotated[str, Path(pattern=r"^[0-9]{1,9}(,[0-9]{1,9})*$", max_length=10_000, description="Such as 1,2,3")]
 BulkPath = Annotated[
     str,
     Path(
@@ -46,53 +48,7 @@ BulkPath = Annotated[
 ]
 
 
-@router.get("/studies/{study}/metadata")
-def retrieve_study_metadata(study: StudyUid, archive: Served, base: Base, accept: Accept) -> Response:
-    """Retrieve the metadata of all instances of a study."""
-    return _metadata(archive, Wanted((study,)), base, accept)
-
-
-@router.get("/studies/{study}/series/{series}/metadata")
-def retrieve_series_metadata(
-    study: StudyUid, series: SeriesUid, archive: Served, base: Base, accept: Accept
-) -> Response:
-    """Retrieve the metadata of all instances of a series."""
-    return _metadata(archive, Wanted((study,), (series,)), base, accept)
-
-
-@router.get("/studies/{study}/series/{series}/instances/{instance}/metadata")
-def retrieve_instance_metadata(
-    study: StudyUid, series: SeriesUid, instance: InstanceUid, archive: Served, base: Base, accept: Accept
-) -> Response:
-    """Retrieve the metadata of an instance."""
-    return _metadata(archive, Wanted((study,), (series,), (instance,)), base, accept)
-
-
-@router.get("/studies/{study}")
-def retrieve_study(study: StudyUid, archive: Served, accept: Accept) -> Response:
-    """Retrieve all instances of a study."""
-    return _instances(archive, Wanted((study,)), accept)
-
-
-@router.get("/studies/{study}/series/{series}")
-def retrieve_series(study: StudyUid, series: SeriesUid, archive: Served, accept: Accept) -> Response:
-    """Retrieve all instances of a series."""
-    return _instances(archive, Wanted((study,), (series,)), accept)
-
-
-@router.get("/studies/{study}/series/{series}/instances/{instance}")
-def retrieve_instance(
-    request: Request, study: StudyUid, series: SeriesUid, instance: InstanceUid, archive: Served, accept: Accept
-) -> Response:
-    """Retrieve an instance."""
-    found = archive.find(study, series, instance)
-    file = archive.open(found.place)
-    form = negotiate(accept, _DICOM, file.transfer_syntax_uid, is_single=True)
-    part = Part(f"{_DICOM}; transfer-syntax={file.transfer_syntax_uid}", file.stream())
-    return _respond(request, found, "instance", form, [part], n_bytes=file.size_bytes)
-
-
-@router.get("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}")
+@router.get("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", responses=FRAMES)
 def retrieve_frames(
     request: Request,
     study: StudyUid,
@@ -115,7 +71,53 @@ def retrieve_frames(
     return _respond(request, found, f"frames {frames}", form, parts, whole=len(numbers) <= _WHOLE_FRAMES)
 
 
-@router.get("/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path:path}")
+@router.get("/studies/{study}/metadata", responses=JSON_MODEL)
+def retrieve_study_metadata(study: StudyUid, archive: Served, base: Base, accept: Accept) -> Response:
+    """Retrieve the metadata of all instances of a study."""
+    return _metadata(archive, Wanted((study,)), base, accept)
+
+
+@router.get("/studies/{study}/series/{series}/metadata", responses=JSON_MODEL)
+def retrieve_series_metadata(
+    study: StudyUid, series: SeriesUid, archive: Served, base: Base, accept: Accept
+) -> Response:
+    """Retrieve the metadata of all instances of a series."""
+    return _metadata(archive, Wanted((study,), (series,)), base, accept)
+
+
+@router.get("/studies/{study}/series/{series}/instances/{instance}/metadata", responses=JSON_MODEL)
+def retrieve_instance_metadata(
+    study: StudyUid, series: SeriesUid, instance: InstanceUid, archive: Served, base: Base, accept: Accept
+) -> Response:
+    """Retrieve the metadata of an instance."""
+    return _metadata(archive, Wanted((study,), (series,), (instance,)), base, accept)
+
+
+@router.get("/studies/{study}", responses=INSTANCES)
+def retrieve_study(study: StudyUid, archive: Served, accept: Accept) -> Response:
+    """Retrieve all instances of a study."""
+    return _instances(archive, Wanted((study,)), accept)
+
+
+@router.get("/studies/{study}/series/{series}", responses=INSTANCES)
+def retrieve_series(study: StudyUid, series: SeriesUid, archive: Served, accept: Accept) -> Response:
+    """Retrieve all instances of a series."""
+    return _instances(archive, Wanted((study,), (series,)), accept)
+
+
+@router.get("/studies/{study}/series/{series}/instances/{instance}", responses=INSTANCE)
+def retrieve_instance(
+    request: Request, study: StudyUid, series: SeriesUid, instance: InstanceUid, archive: Served, accept: Accept
+) -> Response:
+    """Retrieve an instance."""
+    found = archive.find(study, series, instance)
+    file = archive.open(found.place)
+    form = negotiate(accept, _DICOM, file.transfer_syntax_uid, is_single=True)
+    media_type = f"{_DICOM}; transfer-syntax={file.transfer_syntax_uid}"
+    return _respond_span(request, found, "instance", form, media_type, file, Span(0, file.size_bytes))
+
+
+@router.get("/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path:path}", responses=FRAMES)
 def retrieve_bulk_data(
     request: Request,
     study: StudyUid,
@@ -139,8 +141,8 @@ def retrieve_bulk_data(
         steps += [int(item), int(tag, 16)]
     span, _ = file.find_bulk_data(steps)
     form = negotiate(accept, OCTET_STREAM, EXPLICIT_VR, is_single=True)
-    part = Part(f"{OCTET_STREAM}; transfer-syntax={EXPLICIT_VR}", file.stream(span))
-    return _respond(request, found, path, form, [part], n_bytes=span.n_bytes)
+    media_type = f"{OCTET_STREAM}; transfer-syntax={EXPLICIT_VR}"
+    return _respond_span(request, found, path, form, media_type, file, span)
 
 
 def _metadata(archive: Archive, wanted: Wanted, base: str, accept: str) -> Response:
@@ -199,10 +201,9 @@ def _respond(
     form: Representation,
     parts: Iterable[Part],
     *,
-    n_bytes: int | None = None,
     whole: bool = False,
 ) -> Response:
-    """Respond with what never changes.
+    """Respond with frames, which never change.
 
     Parameters
     ----------
@@ -212,24 +213,67 @@ def _respond(
         Name what is sent.
     parts
         To be sent; a single one unless the form has parts.
-    n_bytes
-        Length of a single part, where it is known.
     whole
         Whether to read everything before the response begins.
     """
-    place = instance.place
-    tag = entity_tag(place.job_key, place.file_name, what, form.media_type, str(form.multipart))
+    tag = _tag(instance, what, form)
+    if is_known(request, tag):
+        return not_modified(tag)
+    headers = immutable_headers(tag)
+    if not form.multipart:
+        (part,) = parts
+        content = b"".join(part.content)
+        return send_bytes(
+            request,
+            tag,
+            len(content),
+            lambda span: [content[span.start : span.stop]],
+            part.content_type,
+            headers,
+            whole=True,
+        )
+    boundary = boundary_of(tag)
+    media_type, body = content_type(form.media_type, boundary), join_parts(parts, boundary)
+    if whole:
+        return Response(b"".join(body), media_type=media_type, headers=headers)
+    return StreamingResponse(body, media_type=media_type, headers=headers)
+
+
+def _respond_span(
+    request: Request,
+    instance: CatalogInstance,
+    what: str,
+    form: Representation,
+    media_type: str,
+    file: Part10File,
+    span: Span,
+) -> Response:
+    """Respond with bytes of a file, which never change, or with a range of them.
+
+    Parameters
+    ----------
+    request
+        May say that the client has it already, or ask for a range.
+    instance, what, form, media_type
+        Name what is sent.
+    file, span
+        Where it lies.
+    """
+    tag = _tag(instance, what, form)
     if is_known(request, tag):
         return not_modified(tag)
     headers = immutable_headers(tag)
     if form.multipart:
         boundary = boundary_of(tag)
-        media_type, body = content_type(form.media_type, boundary), join_parts(parts, boundary)
-    else:
-        (part,) = parts
-        media_type, body = part.content_type, iter(part.content)
-        if n_bytes is not None:
-            headers["Content-Length"] = str(n_bytes)
-    if whole:
-        return Response(b"".join(body), media_type=media_type, headers=headers)
-    return StreamingResponse(body, media_type=media_type, headers=headers)
+        body = join_parts([Part(media_type, file.stream(span))], boundary)
+        return StreamingResponse(body, media_type=content_type(form.media_type, boundary), headers=headers)
+
+    def read(part: Span) -> Iterator[bytes]:
+        return file.stream(Span(span.start + part.start, span.start + part.stop))
+
+    return send_bytes(request, tag, span.n_bytes, read, media_type, headers)
+
+
+def _tag(instance: CatalogInstance, what: str, form: Representation) -> str:
+    place = instance.place
+    return entity_tag(place.job_key, place.file_name, what, form.media_type, str(form.multipart))

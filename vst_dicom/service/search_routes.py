@@ -8,33 +8,34 @@ from vst_dicom.service.addresses import DICOMWEB, Accept, Base, SeriesUid, Serve
 from vst_dicom.service.media_types import require_type
 from vst_dicom.service.query import parse_query
 from vst_dicom.service.representations import DICOM_JSON, json_response
+from vst_dicom.service.route_responses import JSON_MODEL, SEARCH_PARAMETERS
 from vst_dicom.service.search import Answer, Search
 
-router: Final = APIRouter(prefix=DICOMWEB, tags=["DICOMweb: search"])
+router: Final = APIRouter(prefix=DICOMWEB, tags=["DICOMweb: search"], default_response_class=Response)
 
 
-@router.get("/studies")
+@router.get("/studies", responses=JSON_MODEL, openapi_extra=SEARCH_PARAMETERS)
 def search_studies(request: Request, archive: Served, base: Base, accept: Accept) -> Response:
     """Search studies."""
     query = parse_query(request.query_params.multi_items(), of_studies=True)
     return _respond(Search(archive, base + DICOMWEB, query).studies(), accept)
 
 
-@router.get("/series")
+@router.get("/series", responses=JSON_MODEL, openapi_extra=SEARCH_PARAMETERS)
 def search_all_series(request: Request, archive: Served, base: Base, accept: Accept) -> Response:
     """Search series in all studies."""
     query = parse_query(request.query_params.multi_items())
     return _respond(Search(archive, base + DICOMWEB, query).series(with_study=True), accept)
 
 
-@router.get("/studies/{study}/series")
+@router.get("/studies/{study}/series", responses=JSON_MODEL, openapi_extra=SEARCH_PARAMETERS)
 def search_series(request: Request, study: StudyUid, archive: Served, base: Base, accept: Accept) -> Response:
     """Search series of a study."""
     query = parse_query(request.query_params.multi_items(), study_instance_uid=study)
     return _respond(Search(archive, base + DICOMWEB, query).series(with_study=False), accept)
 
 
-@router.get("/instances")
+@router.get("/instances", responses=JSON_MODEL, openapi_extra=SEARCH_PARAMETERS)
 def search_all_instances(request: Request, archive: Served, base: Base, accept: Accept) -> Response:
     """Search instances in all studies."""
     query = parse_query(request.query_params.multi_items())
@@ -42,7 +43,7 @@ def search_all_instances(request: Request, archive: Served, base: Base, accept: 
     return _respond(search.instances(with_study=True, with_series=True), accept)
 
 
-@router.get("/studies/{study}/instances")
+@router.get("/studies/{study}/instances", responses=JSON_MODEL, openapi_extra=SEARCH_PARAMETERS)
 def search_study_instances(request: Request, study: StudyUid, archive: Served, base: Base, accept: Accept) -> Response:
     """Search instances of a study."""
     query = parse_query(request.query_params.multi_items(), study_instance_uid=study)
@@ -50,7 +51,7 @@ def search_study_instances(request: Request, study: StudyUid, archive: Served, b
     return _respond(search.instances(with_study=False, with_series=True), accept)
 
 
-@router.get("/studies/{study}/series/{series}/instances")
+@router.get("/studies/{study}/series/{series}/instances", responses=JSON_MODEL, openapi_extra=SEARCH_PARAMETERS)
 def search_instances(
     request: Request, study: StudyUid, series: SeriesUid, archive: Served, base: Base, accept: Accept
 ) -> Response:

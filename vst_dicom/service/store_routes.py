@@ -15,6 +15,7 @@ from vst_dicom.receive.statuses import OUT_OF_RESOURCES, SUCCESS, TRANSFER_SYNTA
 from vst_dicom.service.access.guard import address_of
 from vst_dicom.service.addresses import DICOMWEB, Accept, Base, StudyUid
 from vst_dicom.service.media_types import require_type
+from vst_dicom.service.openapi import problem_response
 from vst_dicom.service.problems import problem
 from vst_dicom.service.representations import DICOM_JSON
 from vst_dicom.service.store_response import store_response
@@ -35,13 +36,21 @@ _BODY: Final = {
         "content": {"multipart/related": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-_MODULE: Final[dict[str, Any]] = {"content": {"application/dicom+json": {"schema": {"type": "object"}}}}
+_MODULE: Final[dict[str, Any]] = {media_type: {"schema": {"type": "object"}} for media_type in DICOM_JSON}
+
+
+def _failed(status: HTTPStatus, description: str) -> dict[str, Any]:
+    return {"description": description, "content": {**_MODULE, **problem_response(status)["content"]}}
+
+
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "All instances are stored", **_MODULE},
-    202: {"description": "Some instances are stored, others failed, with reasons", **_MODULE},
-    409: {"description": "No instance is stored, with reasons", **_MODULE},
-    415: {"description": "The body, or every instance in it, is encoded in a way that is not stored"},
-    503: {"description": "Busy, or no room; Retry-After says when to try again"},
+    200: {"description": "All instances are stored", "content": _MODULE},
+    202: {"description": "Some instances are stored, others failed, with reasons", "content": _MODULE},
+    406: problem_response(HTTPStatus.NOT_ACCEPTABLE),
+    408: problem_response(HTTPStatus.REQUEST_TIMEOUT),
+    409: _failed(HTTPStatus.CONFLICT, "No instance is stored, with reasons"),
+    415: _failed(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body, or all in it, is encoded in a way that is not stored"),
+    503: _failed(HTTPStatus.SERVICE_UNAVAILABLE, "Busy, or no room; Retry-After says when to try again"),
 }
 
 

@@ -31,8 +31,6 @@ class Layer(BaseModel):
     reason: str
     ranks_only: bool = False
     held_out: HeldOut | None = None
-    least: float
-    most: float
     half_width: str | None = None
     """Name of the layer with half widths of its prediction intervals."""
     note: str = ""
@@ -143,9 +141,8 @@ def describe_layers(summary: Mapping[str, Any], values: TileValues) -> list[Laye
         name, half_width = f"{GENE}:{gene['symbol']}", f"{HALF_WIDTH}:{gene['symbol']}"
         if gene["shown"] and name in values:
             layers.append(
-                _layer(
-                    values,
-                    name,
+                Layer(
+                    name=name,
                     kind=GENE,
                     label=gene["symbol"],
                     unit=summary["unit"],
@@ -158,9 +155,8 @@ def describe_layers(summary: Mapping[str, Any], values: TileValues) -> list[Laye
         name = f"{SIGNATURE}:{signature['id'].replace('-', '_')}"
         if signature["shown"] and name in values:
             layers.append(
-                _layer(
-                    values,
-                    name,
+                Layer(
+                    name=name,
                     kind=SIGNATURE,
                     label=signature["name"],
                     unit=signature["unit"],
@@ -171,9 +167,8 @@ def describe_layers(summary: Mapping[str, Any], values: TileValues) -> list[Laye
             )
     if DISTANCE in values:
         layers.append(
-            _layer(
-                values,
-                DISTANCE,
+            Layer(
+                name=DISTANCE,
                 kind=DISTANCE,
                 label="Distance to training tissue",
                 unit="1 = at the limit; beyond it tissue is masked",
@@ -214,11 +209,6 @@ def describe_classes(summary: Mapping[str, Any]) -> list[TissueClass] | None:
         return None
     counts = zip(summary["tissue_classes"].items(), colors.TISSUE_CLASSES, strict=True)
     return [TissueClass(name=name, n_tiles=n_tiles, color=color) for (name, n_tiles), color in counts]
-
-
-def _layer(values: TileValues, name: str, **facts: Any) -> Layer:
-    least, most = values.range(name)
-    return Layer(name=name, least=least, most=most, **facts)
 
 
 def _evidence(found: Mapping[str, Any]) -> dict[str, Any]:

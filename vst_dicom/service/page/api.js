@@ -37,11 +37,6 @@ export async function post(path, content) {
   return ask(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
 }
 
-export async function getText(path, accept) {
-  const response = await ask(path, { headers: { Accept: accept } });
-  return { text: await response.text(), type: response.headers.get('Content-Type') ?? '' };
-}
-
 const ARRAYS = { cells: Uint16Array, 'masked-cells': Uint16Array, 'tissue-class': Uint8Array };
 const isLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 

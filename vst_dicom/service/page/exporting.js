@@ -26,6 +26,7 @@ export function exportList(key, onPicture) {
     (result) =>
       replace(
         list,
+        ...made(key, result.files),
         ...result.files.map((file) =>
           h(
             'li',
@@ -43,6 +44,17 @@ export function exportList(key, onPicture) {
     h('button', { type: 'button', class: 'main', onclick: onPicture }, 'This view as PNG'),
     list,
   );
+}
+
+/** What the server makes of the files while it sends them. */
+function made(key, files) {
+  const has = (ending) => files.some(({ name }) => name.endsWith(ending));
+  const entry = (name, title, about) =>
+    h('li', {}, h('a', { href: `${API}/results/${key}/${name}`, download: '' }, title), h('span', { class: 'quiet' }, about));
+  return [
+    has('.h5ad') && entry('values.csv', 'All values as CSV', 'One line per tile, intervals too'),
+    has('.dcm') && entry('dicom.zip', 'All DICOM objects as ZIP', 'Maps, segments, annotations, report; not the slide'),
+  ].filter(Boolean);
 }
 
 /** Save what the panes show, with legends, scale bar and the notice below. */

@@ -6,6 +6,7 @@ const SETTING = 'vst-dicom.letter-keys';
 
 export const KEYS = [
   ['/', 'Search genes and signatures'],
+  ['Esc', 'Back from the list to the slide'],
   ['[ ]', 'Previous, next gene'],
   ['n p', 'Fly to the next, the previous hotspot'],
   ['+ −', 'Zoom in, out'],

@@ -1,6 +1,7 @@
 /** Which page an address names. */
 
 import { bundlesPage } from './bundles.js';
+import { destinationsPage } from './destinations.js';
 import { h, replace } from './element.js';
 import { loginPage, showWho } from './session.js';
 import { slidePage } from './slide_page.js';
@@ -9,10 +10,12 @@ import { worklistPage } from './worklist.js';
 const ROUTES = [
   [/^#?\/?$/, worklistPage, 'slides'],
   [/^#\/slide\/([0-9a-f]{64})(?:\?(.*))?$/, slidePage, ''],
+  [/^#\/destinations$/, destinationsPage, 'destinations'],
   [/^#\/bundles(?:\/([A-Za-z0-9._-]+))?$/, bundlesPage, 'bundles'],
 ];
 
 const main = document.querySelector('main');
+const who = document.querySelector('.who-am-i');
 let leave = () => {};
 
 function show() {
@@ -36,7 +39,11 @@ window.addEventListener('hashchange', show);
 document.addEventListener('login-needed', () => {
   leave();
   leave = () => {};
-  setTimeout(() => loginPage(main, show)); // after the page that asked has said its own
+  const goOn = () => {
+    showWho(who);
+    show();
+  };
+  setTimeout(() => loginPage(main, goOn)); // after the page that asked has said its own
 });
 show();
-showWho(document.querySelector('header'));
+showWho(who);

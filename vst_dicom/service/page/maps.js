@@ -3,7 +3,7 @@
 import { getLayer } from './api.js';
 import { h } from './element.js';
 import { Pane, synchronize } from './pane.js';
-import { paintBlend, paintClasses, paintLayer } from './raster.js';
+import { extent, paintBlend, paintClasses, paintLayer } from './raster.js';
 import { evidence, number, standing } from './words.js';
 
 export class Maps {
@@ -16,7 +16,7 @@ export class Maps {
   #painting = 0;
   #secondIsOpen = false;
 
-  /** @param tell Called with what is shown, for screen readers. */
+  /** @param tell Called with what is shown, for screen readers, or with what went wrong, for everybody. */
   constructor(view, grid, state, tell) {
     this.#view = view;
     this.#state = state;
@@ -36,7 +36,7 @@ export class Maps {
 
   open() {
     this.lead.open();
-    synchronize(this.lead, this.second);
+    synchronize(this.lead, this.second, () => this.#state.mode === 'side');
   }
 
   close() {
@@ -59,8 +59,19 @@ export class Maps {
   }
 
   values(name) {
-    if (!this.#layers.has(name)) this.#layers.set(name, getLayer(this.#view.key, name));
+    if (!this.#layers.has(name)) {
+      const loading = this.#load(name);
+      loading.catch(() => this.#layers.delete(name)); // asked again next time
+      this.#layers.set(name, loading);
+    }
     return this.#layers.get(name);
+  }
+
+  async #load(name) {
+    const values = await getLayer(this.#view.key, name);
+    const layer = this.byName.get(name);
+    if (layer) [layer.least, layer.most] = extent(values);
+    return values;
   }
 
   /** Mark a hotspot. */
@@ -70,7 +81,11 @@ export class Maps {
   }
 
   /** Draw everything anew. */
-  async refresh() {
+  refresh() {
+    return this.#paint().catch((problem) => this.#tell(problem.message, true));
+  }
+
+  async #paint() {
     const painting = ++this.#painting;
     const { mode, classes } = this.#state;
     this.element.dataset.mode = mode;
@@ -80,7 +95,11 @@ export class Maps {
     }
     const layers = this.shownLayers;
     const loaded = await Promise.all(
-      layers.map(async (layer) => layer && { layer, range: this.#state.range(layer), values: await this.values(layer.name) }),
+      layers.map(async (layer) => {
+        if (!layer) return null;
+        const values = await this.values(layer.name);
+        return { layer, values, range: this.#state.range(layer) };
+      }),
     );
     const tissue = classes && this.#view.tissue_classes ? await this.values('tissue-class') : null;
     if (painting !== this.#painting) return; // something else was chosen meanwhile

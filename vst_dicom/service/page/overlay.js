@@ -1,12 +1,11 @@
 /** What lies above the slide: the map, hatching over masked tissue, outlines of hotspots. */
 
-import { pairs } from './raster.js';
-
 const HATCH = 9;
 const LABEL_FONT = '600 12px system-ui, sans-serif';
 const FEWEST_LABEL_PX = 14;
 
 let hatch = null;
+const masks = new WeakMap();
 
 /**
  * Draw in screen pixels.
@@ -19,7 +18,7 @@ export function drawOverlay(context, size, transform, slide, scene) {
     context.save();
     clipToSlide(context, transform, slide);
     if (picture) drawPicture(context, transform, grid, picture, opacity);
-    if (scene.masked) drawMasked(context, size, transform, grid);
+    if (scene.masked) drawMasked(context, transform, grid);
     context.restore();
   }
   if (scene.hotspots?.length) drawHotspots(context, transform, scene.hotspots, scene.chosen);
@@ -41,17 +40,25 @@ function drawPicture(context, { scale, x, y }, grid, picture, opacity) {
   context.globalAlpha = 1;
 }
 
-function drawMasked(context, size, { scale, x, y }, grid) {
+function drawMasked(context, { scale, x, y }, grid) {
   const [width, height] = [grid.tile.nColumns * scale, grid.tile.nRows * scale];
-  context.beginPath();
-  for (const [row, column] of pairs(grid.masked)) {
-    const [left, top] = [x + column * width, y + row * height];
-    if (left > size.width || top > size.height || left + width < 0 || top + height < 0) continue;
-    context.rect(left, top, width, height);
-  }
   hatch ??= makeHatch(context);
+  hatch.setTransform(new DOMMatrix([1 / width, 0, 0, 1 / height, 0, 0])); // as wide at every zoom, fixed to the slide
+  context.save();
+  context.transform(width, 0, 0, height, x, y);
   context.fillStyle = hatch;
-  context.fill();
+  context.fill(maskedPath(grid));
+  context.restore();
+}
+
+/** Masked cells, one unit per cell; made once, since it is drawn with every frame. */
+function maskedPath(grid) {
+  if (!masks.has(grid)) {
+    const path = new Path2D();
+    for (const [row, column, n] of grid.maskedRuns) path.rect(column, row, n, 1);
+    masks.set(grid, path);
+  }
+  return masks.get(grid);
 }
 
 function makeHatch(context) {

@@ -21,6 +21,7 @@ export class Pane {
   #host = h('div', { class: 'viewer' });
   #slide;
   #moved = [];
+  #leading = [];
   scene = {};
 
   /**
@@ -30,6 +31,9 @@ export class Pane {
   constructor(slide, label) {
     this.#slide = slide;
     this.element = h('div', { class: 'pane', role: 'group', 'aria-label': label }, this.#host, this.#canvas);
+    for (const name of ['pointerdown', 'wheel']) {
+      this.element.addEventListener(name, () => this.#lead(), { capture: true, passive: true });
+    }
   }
 
   /** Begin to show the slide; the element must be in the document. */
@@ -59,7 +63,7 @@ export class Pane {
     });
     this.viewer.addHandler('update-viewport', () => this.draw());
     this.viewer.addHandler('resize', () => this.draw());
-    for (const name of ['open', 'animation', 'animation-finish']) {
+    for (const name of ['open', 'resize', 'animation', 'animation-finish']) {
       this.viewer.addHandler(name, () => this.#moved.forEach((listen) => listen(name)));
     }
   }
@@ -74,6 +78,15 @@ export class Pane {
 
   onMove(listener) {
     this.#moved.push(listener);
+  }
+
+  /** Call when somebody moves this pane, not another. */
+  onLead(listener) {
+    this.#leading.push(listener);
+  }
+
+  #lead() {
+    this.#leading.forEach((listen) => listen());
   }
 
   /** Show other things above the slide. */
@@ -132,6 +145,7 @@ export class Pane {
   }
 
   goTo([x, y, scale], immediately = true) {
+    this.#lead();
     const { viewport } = this.viewer;
     const width = viewport.getContainerSize().x / (scale * this.#slide.n_columns);
     const height = width / viewport.getAspectRatio();
@@ -141,6 +155,7 @@ export class Pane {
 
   /** Fly to a rectangle of the base level, with some room around it. */
   flyTo({ left, top, right, bottom }) {
+    this.#lead();
     const unit = this.#slide.n_columns;
     const [width, height] = [((right - left) / unit) * FLIGHT_MARGIN, ((bottom - top) / unit) * FLIGHT_MARGIN];
     const rectangle = new OpenSeadragon.Rect(
@@ -159,11 +174,17 @@ export class Pane {
     this.viewer.viewport.panTo(viewport.getCenter(true), true);
   }
 
+  focus() {
+    this.viewer?.canvas.focus();
+  }
+
   zoomBy(factor) {
+    this.#lead();
     this.viewer.viewport.zoomBy(factor, null, isCalm.matches).applyConstraints(isCalm.matches);
   }
 
   panBy(across, down) {
+    this.#lead();
     const { viewport } = this.viewer;
     const step = viewport.deltaPointsFromPixels(new OpenSeadragon.Point(across, down));
     viewport.panBy(step, isCalm.matches).applyConstraints(isCalm.matches);
@@ -171,12 +192,14 @@ export class Pane {
 
   /** Show a rectangle of the base level, at once. */
   fit({ left, top, right, bottom }) {
+    this.#lead();
     const unit = this.#slide.n_columns;
     const box = new OpenSeadragon.Rect(left / unit, top / unit, (right - left) / unit, (bottom - top) / unit);
     this.viewer.viewport.fitBounds(box, true);
   }
 
   home() {
+    this.#lead();
     this.viewer.viewport.goHome(isCalm.matches);
   }
 
@@ -194,23 +217,18 @@ export class Pane {
   }
 }
 
-/** Let two panes show the same place: the second takes that of the first, from then on each follows the other. */
-export function synchronize(first, second) {
-  let isJoined = false;
-  let isFollowing = false;
-  const join = () =>
-    setTimeout(() => {
-      if (isJoined || !first.isOpen || !second.isOpen) return;
-      second.goTo(first.place);
-      isJoined = true;
+/** Let two panes show the same place while both are seen: the one that somebody moved last leads, the other follows. */
+export function synchronize(first, second, areSeen) {
+  let leader = first;
+  for (const [pane, other] of [[first, second], [second, first]]) {
+    pane.onLead(() => {
+      leader = pane;
     });
-  for (const [leader, follower] of [[first, second], [second, first]]) {
-    leader.onMove((what) => {
-      if (what === 'open') join();
-      if (!isJoined || isFollowing) return;
-      isFollowing = true;
-      follower.follow(leader);
-      isFollowing = false;
+    pane.onMove((what) => {
+      if (!areSeen()) leader = first;
+      else if (!first.isOpen || !second.isOpen) return;
+      else if (pane === leader) other.follow(pane);
+      else if (what === 'open' || what === 'resize') pane.follow(leader);
     });
   }
 }

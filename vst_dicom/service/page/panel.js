@@ -18,13 +18,13 @@ export class Panel {
   #chosen = null;
 
   /**
-   * @param actions `flyTo(hotspot)` and `savePicture()`.
+   * @param actions `flyTo(hotspot)`, `savePicture()` and `leaveSearch()`.
    */
   constructor(view, state, maps, actions) {
     this.#view = view;
     this.#state = state;
     this.#maps = maps;
-    this.picker = new Picker(view, (found) => this.#choose(found));
+    this.picker = new Picker(view, (found) => this.#choose(found), actions.leaveSearch);
     this.hotspots = new HotspotList(view, actions.flyTo);
     const { element: display, update } = displayTab(view, state);
     const contents = [
@@ -92,7 +92,9 @@ export class Panel {
     this.#showHotspots();
     const slots = mode === 'one' ? ['first'] : ['first', 'second'];
     const chosen = slots.map((slot) => this.#maps.chosenIn(slot));
-    const values = await Promise.all(chosen.map((found) => (found?.name ? this.#maps.values(found.name) : null)));
+    const values = await Promise.all(
+      chosen.map((found) => (found?.name ? this.#maps.values(found.name).catch(() => null) : null)),
+    );
     if (legending !== this.#legending) return;
     const isBlended = mode === 'blend' && chosen.every((found) => found?.name);
     const blocks = chosen.map((found, index) => this.#block(slots[index], found, values[index], isBlended));
@@ -112,15 +114,17 @@ export class Panel {
     else if (!found.name) body.push(hiddenLegend(found));
     else {
       body.push(heading(found));
-      body.push(
-        layerLegend({
-          layer: found,
-          values,
-          range: this.#state.range(found),
-          table: isBlended ? blendTable(slot) : colorTable(this.#state.colors),
-          onRange: (layer, range) => this.#state.set({ ranges: { ...this.#state.ranges, [layer.name]: range } }),
-        }),
-      );
+      if (values) {
+        body.push(
+          layerLegend({
+            layer: found,
+            values,
+            range: this.#state.range(found),
+            table: isBlended ? blendTable(slot) : colorTable(this.#state.colors),
+            onRange: (layer, range) => this.#state.set({ ranges: { ...this.#state.ranges, [layer.name]: range } }),
+          }),
+        );
+      } else body.push(h('p', { class: 'fault' }, 'Its values cannot be loaded; choose it again.'));
       body.push(evidenceText(found, !isCompared));
     }
     const picks = isCompared

@@ -14,6 +14,7 @@ const PLOT = { width: 64, from: -0.2, to: 1 };
 export class Picker {
   #entries;
   #onChoose;
+  #onLeave;
   #search;
   #list = h('div', { id: 'layers', class: 'layers', role: 'listbox', 'aria-label': 'Genes and signatures', tabindex: '0' });
   #options = [];
@@ -22,9 +23,11 @@ export class Picker {
   /**
    * @param view Of the server.
    * @param onChoose Called with a layer or something hidden.
+   * @param onLeave Called when somebody leaves the list by Escape.
    */
-  constructor(view, onChoose) {
+  constructor(view, onChoose, onLeave) {
     this.#onChoose = onChoose;
+    this.#onLeave = onLeave;
     this.#entries = [...sorted(view.layers), ...sorted(view.hidden)].map((found) => ({
       found,
       group: found.name ? found.kind : 'hidden',
@@ -150,6 +153,10 @@ export class Picker {
       if (!option) return;
       this.#activate(option);
       this.#onChoose(option.entry.found);
+    } else if (event.key === 'Escape') {
+      this.#search.value = '';
+      this.#render();
+      this.#onLeave();
     } else return;
     event.preventDefault();
     event.stopPropagation();

@@ -17,6 +17,19 @@ export class TileGrid {
       this.tileAt[row * this.nColumns + column] = tileIndex;
     }
     this.isMasked = new Set(pairs(masked).map(([row, column]) => row * this.nColumns + column));
+    this.maskedRuns = this.#runs();
+  }
+
+  /** Masked cells side by side as one: `[row, first column, how many]`. */
+  #runs() {
+    const runs = [];
+    let last = null;
+    for (const cell of [...this.isMasked].sort((one, other) => one - other)) {
+      const [row, column] = [Math.floor(cell / this.nColumns), cell % this.nColumns];
+      if (last && last[0] === row && last[1] + last[2] === column) last[2] += 1;
+      else runs.push((last = [row, column, 1]));
+    }
+    return runs;
   }
 
   /** Rectangle around all tiles and `margin` more on each side, in base pixels. */
@@ -47,6 +60,16 @@ export function pairs(flat) {
   const found = [];
   for (let index = 0; index < flat.length; index += 2) found.push([flat[index], flat[index + 1]]);
   return found;
+}
+
+/** Least and largest value. */
+export function extent(values) {
+  let [least, most] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < least) least = value;
+    if (value > most) most = value;
+  }
+  return values.length ? [least, most] : [0, 0];
 }
 
 /** Share of a value in its range, from 0 to 1. */

@@ -21,7 +21,9 @@ export class Readout {
     this.update();
   }
 
-  leave() {
+  /** The pointer left; a finger that was lifted leaves what it asked for. */
+  leave({ pointerType }) {
+    if (pointerType === 'touch') return;
     this.#last = null;
     if (!this.#isCentered) replace(this.element);
   }

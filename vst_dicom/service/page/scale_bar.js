@@ -19,13 +19,15 @@ export class ScaleBar {
   element = h('div', { class: 'scale-bar' });
   lengthPx = 0;
   text = '';
+  #width = 0;
 
   /** @param umPerPx Micrometers per screen pixel. */
   show(umPerPx, isAssumed) {
     const um = roundLength(MOST_PX * umPerPx);
     this.lengthPx = um / umPerPx;
-    this.text = lengthText(um) + (isAssumed ? ' (spacing assumed)' : '');
-    const width = Math.round(this.lengthPx);
+    const [text, width] = [lengthText(um) + (isAssumed ? ' (spacing assumed)' : ''), Math.round(this.lengthPx)];
+    if (text === this.text && width === this.#width) return;
+    [this.text, this.#width] = [text, width];
     replace(
       this.element,
       h('span', {}, this.text),

@@ -38,13 +38,38 @@ export async function loginPage(main, onLogin) {
   token.focus();
 }
 
+let asked = null;
+
+/** Who one is: `{login, subject, role}`; asked once. */
+export function whoAmI() {
+  asked ??= getJson('/session').catch(() => {
+    asked = null;
+    return { login: 'none', subject: '', role: 'public' };
+  });
+  return asked;
+}
+
+/** Whether somebody of this role may change something. */
+export function mayOperate({ role }) {
+  return role === 'operator' || role === 'admin';
+}
+
 /** Show who is logged in, and how to leave. */
-export async function showWho(header) {
-  const { subject, login } = await getJson('/session').catch(() => ({}));
-  if (!subject || login === 'none') return;
+export async function showWho(place) {
+  asked = null;
+  const { subject, role, login } = await whoAmI();
+  if (!subject || login === 'none') {
+    replace(place);
+    return;
+  }
   const leave = async () => {
     await post('/session/end').catch(() => {});
     location.reload();
   };
-  header.append(h('button', { type: 'button', class: 'plain who-am-i', title: `Logged in as ${subject}`, onclick: leave }, 'Log out'));
+  const name = subject.replace(/^(token|oidc):/, '');
+  replace(
+    place,
+    h('span', { class: 'who-name', title: `Logged in as ${subject}` }, name, h('span', { class: 'quiet' }, ` ${role}`)),
+    h('button', { type: 'button', class: 'plain', onclick: leave }, 'Log out'),
+  );
 }

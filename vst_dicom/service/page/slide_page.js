@@ -62,11 +62,12 @@ class SlidePage {
     this.state = state;
     if (!MAP_NAMES.includes(state.colors)) state.colors = MAP_NAMES[0];
     document.title = `Slide ${tail(view.slide.series_instance_uid)} · vst_dicom`;
-    this.maps = new Maps(view, grid, state, (shown) => this.#tell(shown));
+    this.maps = new Maps(view, grid, state, (text, isSeen = false) => this.#say(text, isSeen));
     this.readout = new Readout(this.maps);
     this.panel = new Panel(view, state, this.maps, {
       flyTo: (hotspot) => this.#flyTo(hotspot),
       savePicture: () => this.#savePicture(),
+      leaveSearch: () => this.maps.lead.focus(),
     });
     replace(main, this.#build());
     if (view.slide.levels.length || view.slide.picture) this.maps.open();
@@ -131,8 +132,10 @@ class SlidePage {
       this.#linking = setTimeout(() => history.replaceState(null, '', this.#link()), LINK_MS);
     });
     for (const pane of this.maps.all) {
-      pane.element.addEventListener('pointermove', (event) => this.readout.follow(pane, event), { signal });
-      pane.element.addEventListener('pointerleave', () => this.readout.leave(), { signal });
+      for (const name of ['pointermove', 'pointerdown']) {
+        pane.element.addEventListener(name, (event) => this.readout.follow(pane, event), { signal });
+      }
+      pane.element.addEventListener('pointerleave', (event) => this.readout.leave(event), { signal });
     }
     listenToKeys(this.#actions(), signal);
   }
@@ -228,10 +231,6 @@ class SlidePage {
       notice: this.#view.notice,
       name: `predicted-${legends.map((legend) => legend?.name ?? 'slide').join('-')}.png`,
     });
-  }
-
-  #tell(text) {
-    this.#status.textContent = text;
   }
 
   #say(text, isSeen = true) {

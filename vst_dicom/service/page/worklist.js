@@ -2,6 +2,7 @@
 
 import { API, getJson, post } from './api.js';
 import { h, replace } from './element.js';
+import { mayOperate, whoAmI } from './session.js';
 import { count, since, tail } from './words.js';
 
 const PAGE = 50;
@@ -10,10 +11,12 @@ const REFRESH_S = 60;
 
 const FILTERS = [
   ['', 'All'],
-  ['collecting', 'Arriving'],
-  ['queued', 'Accepted'],
-  ['held', 'Held'],
-  ['ignored', 'Left out'],
+  ['state=collecting', 'Arriving'],
+  ['state=queued&job_state=queued&job_state=running', 'In work'],
+  ['state=queued&job_state=done', 'Done'],
+  ['state=queued&job_state=parked&job_state=refused&job_state=cancelled', 'Stopped'],
+  ['state=held', 'Held'],
+  ['state=ignored', 'Left out'],
 ];
 
 const STATES = {
@@ -49,7 +52,8 @@ export function worklistPage(main) {
 }
 
 class Worklist {
-  #asked = { state: '', search: '', offset: 0 };
+  #asked = { filter: '', search: '', offset: 0 };
+  #isOperator = false;
   #rows = new Map();
   #total = 0;
   #body = h('ol', { class: 'slides' });
@@ -58,6 +62,7 @@ class Worklist {
   #live = h('span', { class: 'live', title: 'Changes appear by themselves' });
   #events = null;
   #timers = [];
+  #asking = 0;
 
   constructor() {
     let typing = 0;
@@ -71,8 +76,8 @@ class Worklist {
         typing = setTimeout(() => this.#ask({ search: search.value.trim(), offset: 0 }), SEARCH_MS);
       },
     });
-    const filters = FILTERS.map(([state, title]) =>
-      h('button', { type: 'button', class: 'filter', 'aria-pressed': String(!state), onclick: (event) => this.#filter(state, event) }, title),
+    const filters = FILTERS.map(([filter, title]) =>
+      h('button', { type: 'button', class: 'filter', 'aria-pressed': String(!filter), onclick: (event) => this.#filter(filter, event) }, title),
     );
     this.element = h(
       'div',
@@ -90,6 +95,7 @@ class Worklist {
     this.#events = new EventSource(`${API}/events`);
     this.#events.addEventListener('open', () => this.#live.classList.add('on'));
     this.#events.addEventListener('error', () => this.#live.classList.remove('on'));
+    this.#events.addEventListener('reload', () => this.#ask({}));
     this.#events.addEventListener('slide', (event) => this.#update(JSON.parse(event.data)));
     this.#timers.push(setInterval(() => this.#ask({}), REFRESH_S * 1000));
   }
@@ -99,19 +105,29 @@ class Worklist {
     this.#timers.forEach(clearInterval);
   }
 
-  #filter(state, event) {
+  #filter(filter, event) {
     for (const button of event.target.parentElement.children) button.setAttribute('aria-pressed', String(button === event.target));
-    this.#ask({ state, offset: 0 });
+    this.#ask({ filter, offset: 0 });
   }
 
   async #ask(changes) {
     Object.assign(this.#asked, changes);
-    const { state, search, offset } = this.#asked;
-    const query = new URLSearchParams({ limit: PAGE, offset });
-    if (state) query.set('state', state);
+    const { filter, search, offset } = this.#asked;
+    if (/[^0-9.]/.test(search)) {
+      this.#status.textContent = 'Slides are found by how their UID begins: digits and dots.';
+      replace(this.#body);
+      replace(this.#pager);
+      return;
+    }
+    const query = new URLSearchParams(filter);
+    query.set('limit', PAGE);
+    query.set('offset', offset);
     if (search) query.set('search', search);
+    const asking = ++this.#asking;
     try {
-      const answer = await getJson(`/slides?${query}`);
+      const [answer, who] = await Promise.all([getJson(`/slides?${query}`), whoAmI()]);
+      if (asking !== this.#asking) return; // something else was asked meanwhile
+      this.#isOperator = mayOperate(who);
       this.#total = answer.total;
       this.#rows.clear();
       replace(this.#body, ...answer.slides.map((slide) => this.#row(slide)));
@@ -123,8 +139,8 @@ class Worklist {
   }
 
   #sayCount() {
-    const { offset, search, state } = this.#asked;
-    const isNarrowed = search || state;
+    const { offset, search, filter } = this.#asked;
+    const isNarrowed = search || filter;
     const empty = isNarrowed ? 'No slide is like that.' : 'No slide has come yet. Send one by C-STORE or STOW-RS; it appears here by itself.';
     this.#status.textContent = this.#total ? count(this.#total, 'slide') : empty;
     const turn = (title, to, isPossible) =>
@@ -140,9 +156,9 @@ class Worklist {
   /** A slide changed: its row changes where it stands; a new one comes first. */
   #update(slide) {
     const old = this.#rows.get(slide.id);
-    const { state, search, offset } = this.#asked;
+    const { filter, search, offset } = this.#asked;
     if (!old) {
-      if (state || search || offset) return;
+      if (filter || search || offset) return;
       this.#total += 1;
       this.#body.prepend(this.#row(slide));
       this.#sayCount();
@@ -182,13 +198,20 @@ class Worklist {
   }
 
   #actions(slide, state) {
-    const buttons = (slide.job ? (ACTIONS[state] ?? []) : []).map(([what, title]) => this.#action(slide.job.key, what, title));
-    if (slide.deliveries.some((one) => one.state === 'parked')) buttons.push(this.#action(slide.job.key, 'deliver', 'Send again'));
+    const buttons = this.#isOperator ? this.#orders(slide, state) : [];
     if (slide.result) buttons.push(h('a', { class: 'open', href: `#/slide/${slide.result}` }, 'Open'));
     return buttons;
   }
 
-  #action(key, what, title) {
+  #orders(slide, state) {
+    if (slide.state === 'held' || slide.state === 'collecting') return [this.#action(`/slides/${slide.id}/run`, 'Run now')];
+    if (!slide.job) return [];
+    const buttons = (ACTIONS[state] ?? []).map(([what, title]) => this.#action(`/jobs/${slide.job.key}/${what}`, title));
+    const isStopped = slide.deliveries.some((one) => one.state === 'parked');
+    return isStopped ? [...buttons, this.#action(`/jobs/${slide.job.key}/deliver`, 'Send again')] : buttons;
+  }
+
+  #action(path, title) {
     return h(
       'button',
       {
@@ -196,7 +219,7 @@ class Worklist {
         onclick: async (event) => {
           event.target.disabled = true;
           try {
-            await post(`/jobs/${key}/${what}`);
+            await post(path);
             this.#ask({});
           } catch (problem) {
             this.#status.textContent = problem.message;

@@ -29,6 +29,7 @@ from vst_dicom.service.addresses import DICOMWEB, Accept, Base
 from vst_dicom.service.holdings import Changing, Now, Reading
 from vst_dicom.service.media_types import require_type
 from vst_dicom.service.representations import DICOM_JSON, json_response
+from vst_dicom.service.route_responses import JSON_MODEL
 from vst_dicom.service.workitems.payload import read_data_set
 from vst_dicom.service.workitems.search import matches_filter, parse_workitem_query, search_workitems
 
@@ -83,7 +84,7 @@ def create_workitem(request: Request, sent: DataSet, connection: Changing, base:
     return Response(status_code=HTTPStatus.CREATED, headers=headers)
 
 
-@router.get("/workitems", response_class=Response)
+@router.get("/workitems", response_class=Response, responses=JSON_MODEL)
 def search(request: Request, connection: Reading, accept: Accept) -> Response:
     """Search work items (PS3.18 11.9); attributes in sequences are named with dots."""
     media_type = require_type(accept, *DICOM_JSON)
@@ -94,7 +95,7 @@ def search(request: Request, connection: Reading, accept: Accept) -> Response:
     return response
 
 
-@router.get("/workitems/{workitem}", response_class=Response)
+@router.get("/workitems/{workitem}", response_class=Response, responses=JSON_MODEL)
 def retrieve_workitem(workitem: WorkitemUid, connection: Reading, accept: Accept) -> Response:
     """Retrieve a work item (PS3.18 11.5), without its transaction."""
     media_type = require_type(accept, *DICOM_JSON)
