@@ -75,6 +75,33 @@ def test_the_worklist_has_no_serious_fault(view: SlideView, listed: list[str], a
     assert serious_faults(view, axe) == []
 
 
+@pytest.mark.parametrize(("scheme", "size"), [("light", (1200, 800)), ("dark", (390, 844))])
+def test_every_other_page_and_state_has_no_serious_fault(
+    browser: "Browser", web: Web, planted: PlantedSite, axe: str, scheme: str, size: tuple[int, int]
+) -> None:
+    faults = {}
+    with SlideView.opened(browser, web.url, planted, size, color_scheme=scheme) as view:
+        view.open("first=gene:SPOT&second=gene:RANDOM&mode=side")
+        faults["side"] = serious_faults(view, axe)
+        view.page.keyboard.press("?")
+        faults["dialog"] = serious_faults(view, axe)
+        for path, text in (("bundles", "genes shown"), ("destinations", "no destination"), ("nowhere", "no such page")):
+            view.page.goto(f"{web.url}/#/{path}")
+            view.page.get_by_text(text).first.wait_for()
+            faults[path] = serious_faults(view, axe)
+        view.page.goto(f"{web.url}/#/bundles/her2st-lite")
+        view.page.locator("iframe").wait_for()
+        faults["card"] = serious_faults(view, axe)
+        login = {"login": "token", "subject": "", "role": "public"}
+        view.page.route("**/api/v1/session", lambda route: route.fulfill(json=login))
+        view.page.route("**/api/v1/slides*", lambda route: route.fulfill(status=401, json={"detail": "log in"}))
+        view.page.goto(f"{web.url}/#/")
+        view.page.get_by_label("API token").wait_for()
+        faults["login"] = serious_faults(view, axe)
+
+    assert {state: found for state, found in faults.items() if found} == {}
+
+
 def test_the_library_is_the_published_one() -> None:
     try:
         published = npm.fetch(npm.OPENSEADRAGON)

@@ -1,11 +1,15 @@
 """What the slide view asks of the server."""
 
+import io
 import re
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -14,6 +18,7 @@ from tests.page.planted_site import HIDDEN_REASON, PlantedSite
 from tests.service.served import Web
 from tests.wsi_builder import NATIVE, Wsi, write_wsi
 from vst_dicom.service.pyramid import Pyramid
+from vst_dicom.service.zip_stream import stream_zip
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +65,7 @@ def test_hotspots_come_with_outlines_on_the_base_level(view: dict) -> None:
     assert not (ring % (view["grid"]["tile_n_rows"], view["grid"]["tile_n_columns"])).any()
 
 
-@pytest.mark.parametrize("path", ["view", "layers/cells", "picture", "slide/0/0/0"])
+@pytest.mark.parametrize("path", ["view", "layers/cells", "picture", "slide/0/0/0", "values.csv", "dicom.zip"])
 def test_an_unknown_result_is_not_found(web: Web, path: str) -> None:
     answer = web.get(f"/api/v1/results/{'0' * 64}/{path}")
 
@@ -134,3 +139,36 @@ def test_every_module_is_asked_for_at_once(web: Web) -> None:
     preloaded = set(re.findall(r'rel="modulepreload" href="page/([^"]+)"', web.get("/").text))
 
     assert preloaded == modules
+
+
+def test_values_come_as_csv_that_says_first_what_it_is(web: Web, planted: PlantedSite) -> None:
+    answer = web.get(f"/api/v1/results/{planted.key}/values.csv?gene=SPOT")
+
+    table = pd.read_csv(io.StringIO(answer.text), comment="#", dtype={"SPOT": np.float32})
+    assert answer.text.startswith("# intended_use: For Research Use Only.")
+    np.testing.assert_array_equal(table["SPOT"], planted.values[:, 1])
+    assert "RANDOM" not in table
+    assert web.get(f"/api/v1/results/{planted.key}/values.csv?gene=SECRET").status_code == 400
+
+
+def test_objects_come_as_an_archive_that_says_the_same(web: Web, planted: PlantedSite) -> None:
+    answer = web.get(f"/api/v1/results/{planted.key}/dicom.zip")
+
+    folder = planted.site.settings.results / planted.key
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        found = {Path(name).name: archive.read(name) for name in archive.namelist()}
+    assert found == {path.name: path.read_bytes() for path in folder.glob("*.dcm")}
+    assert answer.content == web.get(f"/api/v1/results/{planted.key}/dicom.zip").content
+
+
+def test_an_archive_holds_no_more_than_a_piece_in_memory(tmp_path: Path) -> None:
+    file = tmp_path / "large.dcm"
+    file.write_bytes(bytes(64 << 20))
+
+    tracemalloc.start()
+    n_bytes = sum(map(len, stream_zip({"large.dcm": file})))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert n_bytes > 64 << 20
+    assert peak < 4 << 20

@@ -123,9 +123,8 @@ def walk(browser: "Browser", server: WalkServer, tmp_path_factory: pytest.TempPa
             "  new MutationObserver(look).observe(document.querySelector('main'),"
             "    { childList: true, subtree: true, characterData: true }); }"
         )
-        sent = CliRunner().invoke(
-            app, ["send", str(slide.instances[0].parent), "--to", f"{AE_TITLE}@127.0.0.1:{server.port}"]
-        )
+        folder = str(slide.instances[0].parent)
+        sent = CliRunner().invoke(app, ["send", folder, "--to", f"{AE_TITLE}@127.0.0.1:{server.port}"])
         assert sent.exit_code == 0, sent.output
         view.page.get_by_role("link", name="Open").wait_for(timeout=_DONE_MS)
         view.page.locator(".delivery.good").wait_for(timeout=_DONE_MS)
@@ -174,6 +173,7 @@ def test_a_click_shows_the_map_over_the_right_tissue(walk: Walk) -> None:
 
 def test_the_hotspot_list_flies_to_the_place_that_was_planted(walk: Walk) -> None:
     view = walk.view
+    view.page.goto("about:blank")
     view.open("first=gene:RANDOM")
     view.page.get_by_role("tab", name="Hotspots").click()
     view.page.get_by_role("button", name="SPOT mean").first.click()
@@ -186,6 +186,7 @@ def test_the_hotspot_list_flies_to_the_place_that_was_planted(walk: Walk) -> Non
 
 
 def test_a_hidden_gene_says_why(walk: Walk) -> None:
+    walk.view.page.goto("about:blank")
     walk.view.open("first=gene:SPOT")
     walk.view.choose("SECRET")
 
@@ -194,6 +195,7 @@ def test_a_hidden_gene_says_why(walk: Walk) -> None:
 
 def test_what_is_exported_opens_and_says_the_same(walk: Walk) -> None:
     view, values = walk.view, walk.view.planted.values
+    view.page.goto("about:blank")
     view.open("first=gene:SPOT")
     view.look()
     view.page.keyboard.press("e")

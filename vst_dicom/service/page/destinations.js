@@ -53,6 +53,6 @@ function card({ name, kind, ae_title: aeTitle, address, tls, storage_commitment:
     h('p', { class: 'quiet address' }, way.filter(Boolean).join(' · ')),
     h('p', { class: 'counts' }, ...(counts.length ? counts : [h('span', { class: 'quiet' }, 'Nothing was sent there yet.')])),
     last ? h('p', { class: 'quiet' }, `Last: ${LAST[last.state] ?? last.state}${last.reason ? `: ${last.reason}` : ''}`) : null,
-    last?.next_attempt_at ? h('p', { class: 'quiet' }, `Tried again at ${new Date(last.next_attempt_at).toLocaleTimeString('en', { timeStyle: 'short' })}`) : null,
+    last?.next_attempt_at ? h('p', { class: 'quiet' }, `Next try at ${new Date(last.next_attempt_at).toLocaleTimeString('en', { timeStyle: 'short' })}`) : null,
   );
 }

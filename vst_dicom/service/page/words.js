@@ -16,7 +16,8 @@ export function area(mm2) {
 /** Correlation on tissue that the model never saw, such as "r = 0.52 [0.41–0.60] in 8 held-out patients". */
 export function evidence(heldOut) {
   if (!heldOut || heldOut.r === null) return '';
-  const interval = heldOut.interval ? ` [${number(heldOut.interval[0])}–${number(heldOut.interval[1])}]` : '';
+  const to = heldOut.interval?.[0] < 0 ? ' to ' : '–';
+  const interval = heldOut.interval ? ` [${heldOut.interval.map((limit) => number(limit)).join(to)}]` : '';
   const where = heldOut.unit ? ` in ${count(heldOut.n, `held-out ${heldOut.unit}`)}` : '';
   return `r = ${number(heldOut.r)}${interval}${where}`;
 }
