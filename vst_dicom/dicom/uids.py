@@ -32,3 +32,8 @@ def derive_uid(*parts: str) -> str:
 def derive_device_uid(bundle_sha256: str) -> str:
     """Name a model as a device: other weights are another device (IHE AIR 6.5.3.1)."""
     return derive_uid("device", bundle_sha256)
+
+
+def new_uid() -> str:
+    """Make a UID for what derives from nothing (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid4().int}"

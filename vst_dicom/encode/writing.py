@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from pydicom import dcmwrite
+from pydicom import config, dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from vst_dicom.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from vst_dicom.files import whole_file
+
+config.settings.buffered_read_size = 1 << 20  # pixels go to the disk in pieces of so many bytes, not of 8192
 
 
 def write_dicom(dataset: Dataset, path: Path, transfer_syntax_uid: str = ExplicitVRLittleEndian) -> None:

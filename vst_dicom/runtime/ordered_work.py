@@ -85,7 +85,7 @@ def read_order(attributes: Mapping[str, Any]) -> OrderedWork:
 
 
 def _own_code(item: Mapping[str, Any]) -> str | None:
-    """What stands behind our code, which is the id of a bundle, or nothing; None if the code is not ours."""
+    """Read what stands behind our code: the id of a bundle, or nothing; None if the code is not ours."""
     if first_of(item, "CodingSchemeDesignator") != OWN_SCHEME:
         return None
     value = str(first_of(item, "CodeValue") or first_of(item, "LongCodeValue"))

@@ -128,11 +128,15 @@ class Performer:
             if workitem.state is not ProcedureStepState.IN_PROGRESS:
                 return
             if workitem.job_key is None:
+                if workitem.slide_id is None or not list_slide_instances(connection, workitem.slide_id):
+                    reason = "its instances belong to another slide of the series by now"
+                    cancel(connection, workitem, reason, DISCONTINUED, now)
+                    return
                 change_workitem(connection, workitem, due_at=now + _WATCH)
                 return
             job = read_job(connection, workitem.job_key)
             if job.state is JobState.DONE:
-                performed = self._performed(workitem, job, list_result_instances(connection, job.key), now)
+                performed = self._performed(job, list_result_instances(connection, job.key), now)
                 end(connection, workitem, ProcedureStepState.COMPLETED, performed, now)
             elif job.state in (JobState.QUEUED, JobState.RUNNING):
                 percent, description = describe_progress(job)
@@ -143,7 +147,7 @@ class Performer:
                 cancel(connection, workitem, reason, _REASONS.get(job.state, DISCONTINUED), now)
         _log.info("work item ended", workitem=seen.sop_instance_uid, job=seen.job_key, job_state=job.state.value)
 
-    def _performed(self, workitem: Workitem, job: Job, instances: list[ResultInstance], now: datetime) -> Json:
+    def _performed(self, job: Job, instances: list[ResultInstance], now: datetime) -> Json:
         """Write what was done and where its results are (PS3.3 C.30.3)."""
         station = Code(self._settings.dicom.ae_title, OWN_SCHEME, f"AE title {self._settings.dicom.ae_title}")
         bundle = data_set(ValueType="TEXT", ConceptNameCodeSequence=code_item(BUNDLE_TO_USE), TextValue=job.bundle)

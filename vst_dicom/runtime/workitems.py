@@ -32,7 +32,9 @@ from vst_dicom.dicom.procedure_step import (
     values_of,
 )
 from vst_dicom.domain.errors import ConflictError, UsageError
-from vst_dicom.ledger.states import ProcedureStepState
+from vst_dicom.ledger.jobs import read_job
+from vst_dicom.ledger.slides import change_slide, read_slide
+from vst_dicom.ledger.states import JobState, ProcedureStepState
 from vst_dicom.ledger.workitem_events import (
     Subscription,
     add_events,
@@ -41,8 +43,16 @@ from vst_dicom.ledger.workitem_events import (
     subscribe_to_all,
     unsubscribe,
 )
-from vst_dicom.ledger.workitems import Workitem, add_workitem, change_workitem, list_workitems, read_workitem
+from vst_dicom.ledger.workitems import (
+    Workitem,
+    add_workitem,
+    change_workitem,
+    list_open_of_job,
+    list_workitems,
+    read_workitem,
+)
 from vst_dicom.runtime.ordered_work import asks_for_prediction
+from vst_dicom.runtime.orders import cancel_jobs
 
 Matches = Callable[[Mapping[str, Any], tuple[tuple[str, str], ...]], bool]
 """Whether a data set has the values of a filter."""
@@ -205,25 +215,53 @@ def cancel(connection: Connection, workitem: Workitem, reason: str, code: Code |
     end(connection, workitem, ProcedureStepState.CANCELED, element(_PROGRESS, progress), now)
 
 
-def tell_of_cancel_request(
+def request_cancellation(
     connection: Connection, uid: str, asked: Mapping[str, Any], requester: str, now: datetime
-) -> None:
-    """Tell subscribers of a work item in progress that somebody wants it canceled (PS3.4 CC.2.2).
+) -> str:
+    """Cancel a work item that nobody else performs, or ask its performer to (N-ACTION, PS3.4 CC.2.2).
+
+    Returns
+    -------
+    str
+        What to warn of; empty as a rule.
 
     Raises
     ------
     ConflictError
-        If nobody listens.
+        If it is completed, our job has ended, or nobody could hear the request.
     """
-    if not list_subscriptions(connection, [uid]):
-        raise ConflictError("The performer cannot be contacted.")
-    _tell(connection, uid, [_cancel_requested(uid, asked, requester)], now)
+    slide_id = read_workitem(connection, uid).slide_id
+    if slide_id is not None:
+        read_slide(connection, slide_id, lock=True)  # before the work item, as whoever claims and decides does
+    workitem = read_workitem(connection, uid, lock=True)
+    if workitem.state is ProcedureStepState.CANCELED:
+        return "The UPS is already in the requested state of CANCELED."
+    if workitem.state is ProcedureStepState.COMPLETED:
+        raise ConflictError("The UPS is already COMPLETED.")
+    if workitem.state is ProcedureStepState.IN_PROGRESS and not workitem.is_ours:
+        if not list_subscriptions(connection, [uid]):
+            raise ConflictError("The performer cannot be contacted.")
+        _tell(connection, uid, [_cancel_requested(uid, asked, requester)], now)
+        return ""
+    if workitem.state is ProcedureStepState.IN_PROGRESS:
+        _stop_own_work(connection, workitem, now)
+    codes = items_of(asked, "ProcedureStepDiscontinuationReasonCodeSequence")
+    reason = str(first_of(asked, "ReasonForCancellation"))
+    cancel(connection, workitem, reason, codes[0] if codes else DISCONTINUED, now)
+    return ""
 
 
-def reason_of(asked: Mapping[str, Any]) -> tuple[str, Code | Json]:
-    """Reason and code that a cancel request gives."""
-    items = items_of(asked, "ProcedureStepDiscontinuationReasonCodeSequence")
-    return str(first_of(asked, "ReasonForCancellation")), items[0] if items else DISCONTINUED
+def _stop_own_work(connection: Connection, workitem: Workitem, now: datetime) -> None:
+    """Cancel the job of a work item, unless it performs another one too."""
+    if workitem.job_key is None:
+        if workitem.slide_id is not None:
+            change_slide(connection, workitem.slide_id, run_now=False)
+        return
+    job = read_job(connection, workitem.job_key)
+    if job.state is JobState.DONE:
+        raise ConflictError("Performer chooses not to cancel. The job is done")
+    if job.state in (JobState.QUEUED, JobState.RUNNING) and len(list_open_of_job(connection, job.key)) == 1:
+        cancel_jobs(connection, [job], now)
 
 
 def report_progress(

@@ -41,12 +41,17 @@ from vst_dicom.service.problems import add_problem_handlers
 from vst_dicom.service.rendering import Renderer
 from vst_dicom.service.slide_views import SlideViews
 from vst_dicom.service.uploading import Uploading
+from vst_dicom.service.workitems import channel as workitem_channel
+from vst_dicom.service.workitems import routes as workitem_routes
+from vst_dicom.service.workitems.channel import Channels
 
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _READABLE_HEADERS: Final = ("Accept-Ranges", "Content-Range", "ETag", "Warning")
 _ROUTES: Final = (
     retrieve_routes,  # frames come by the thousand, and routes are tried in this order
     search_routes,
+    workitem_routes,
+    workitem_channel,
     store_routes,
     render_routes,
     result_routes,
@@ -95,6 +100,7 @@ def make_app(settings: Settings, database: Engine) -> FastAPI:
     app.state.settings = settings
     app.state.database = database
     app.state.feed = SlideFeed(database)
+    app.state.channels = Channels()
     app.state.gate = Gatekeeper(settings.web, database)
     app.state.rates = Rates(settings.web.rates)
     for routes in _ROUTES:

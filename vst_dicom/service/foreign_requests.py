@@ -36,7 +36,8 @@ class OwnRequestsOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["method"] in _SAFE:
+        is_socket = scope["type"] == "websocket"  # which scripts of any page may open, with the cookies of this one
+        if not is_socket and (scope["type"] != "http" or scope["method"] in _SAFE):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

@@ -94,7 +94,9 @@ class Query:
 
     def matches(self, row: Json) -> bool:
         """Whether a row has all values asked for."""
-        return all(_matches(row.get(key, {}), wanted, is_fuzzy=self.is_fuzzy) for key, wanted in self.keys.items())
+        return all(
+            matches_element(row.get(key, {}), wanted, is_fuzzy=self.is_fuzzy) for key, wanted in self.keys.items()
+        )
 
 
 def parse_query(parameters: Iterable[tuple[str, str]], *, of_studies: bool = False, **uids: str) -> Query:
@@ -129,9 +131,9 @@ def parse_query(parameters: Iterable[tuple[str, str]], *, of_studies: bool = Fal
         elif name == "includefield":
             names = [part for part in value.split(",") if part]
             include_all = include_all or "all" in names
-            include |= {_tag(part) for part in names if part != "all"}
+            include |= {parse_tag(part) for part in names if part != "all"}
         elif name != "accept":
-            key = f"{_tag(name):08X}"
+            key = f"{parse_tag(name):08X}"
             if key in _WANTED:
                 wanted[_WANTED[key]] = _narrower(wanted.get(_WANTED[key]), _uids(name, value))
             elif value:
@@ -147,7 +149,14 @@ def _narrower(known: tuple[str, ...] | None, asked: tuple[str, ...]) -> tuple[st
     return tuple(uid for uid in asked if uid in known) or ("0",)
 
 
-def _tag(name: str) -> int:
+def parse_tag(name: str) -> int:
+    """Parse the name or tag of an attribute.
+
+    Raises
+    ------
+    UsageError
+        If there is none of this name.
+    """
     tag = int(name, 16) if _TAG.fullmatch(name) else tag_for_keyword(name)
     if tag is None:
         raise UsageError("the query names an attribute that is not known, or one within a sequence")
@@ -169,7 +178,8 @@ def _count(name: str, value: str) -> int:
     return int(value)
 
 
-def _matches(element: Json, wanted: str, *, is_fuzzy: bool) -> bool:
+def matches_element(element: Json, wanted: str, *, is_fuzzy: bool) -> bool:
+    """Whether an attribute in the DICOM JSON model has a value asked for (PS3.4 C.2.2.2)."""
     vr, values = element.get("vr", ""), element.get("Value", [])
     if vr in _NOT_MATCHED:
         return False

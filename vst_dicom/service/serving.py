@@ -21,6 +21,8 @@ _DRAIN_S: Final = 10
 
 _KEEP_ALIVE_S: Final = 60
 _BACKLOG: Final = 512
+_LARGEST_MESSAGE_BYTES: Final = 4096
+"""From clients of WebSockets, which have nothing to say."""
 
 
 def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] | None = None) -> None:
@@ -53,6 +55,8 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
                 proxy_headers=bool(settings.web.trusted_proxies),
                 forwarded_allow_ips=list(settings.web.trusted_proxies),
                 server_header=False,
+                ws="websockets-sansio",
+                ws_max_size=_LARGEST_MESSAGE_BYTES,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_DRAIN_S,
             )

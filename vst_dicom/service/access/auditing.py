@@ -27,7 +27,8 @@ _ONCE_IN_S: Final = 600.0
 _REMEMBERED: Final = 20_000
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 _TARGET: Final = re.compile(r"[0-9.]{1,64}|[0-9a-f]{64}")
-_TARGETS: Final = ("instance", "series", "key", "slide_id")
+_TARGETS: Final = ("instance", "series", "key", "slide_id", "workitem")
+_ANSWERS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close")
 
 
 class Audited:
@@ -49,19 +50,20 @@ class Audited:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a look at patient data that cannot be written down is refused."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        refused = False
+        refused = answered = False
 
         async def send_audited(message: Message) -> None:
-            nonlocal refused
+            nonlocal refused, answered
             if refused:
                 return
-            if message["type"] == "http.response.start":
-                entry = _describe(scope, int(message["status"]))
+            if message["type"] in _ANSWERS and not answered:
+                answered = True
+                entry = _describe(scope, _status(message))
                 written = entry is None or not self._is_new(entry) or await self._write(entry)
-                if not written and scope["method"] == "GET":
+                if not written and _method(scope) == "GET":
                     refused = True
                     detail = "the audit cannot be written, so nothing is shown; ask again later"
                     await problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, code="resource")(scope, receive, send)
@@ -94,10 +96,22 @@ class Audited:
         return True
 
 
+def _method(scope: Scope) -> str:
+    """Tell the method of a request; a WebSocket begins as GET (RFC 6455 4.1)."""
+    return str(scope.get("method", "GET"))
+
+
+def _status(message: Message) -> int:
+    """Tell the status of an answer, or that of an opened or refused WebSocket."""
+    if message["type"] == "websocket.accept":
+        return HTTPStatus.SWITCHING_PROTOCOLS
+    return int(message.get("status", HTTPStatus.FORBIDDEN))
+
+
 def _describe(scope: Scope, status: int) -> AuditEntry | None:
     """Describe a request; None if it is not audited. Values that are no identifiers are left out."""
     route = getattr(scope.get("route"), "path", "")
-    if not route or not is_audited(scope["method"], route):
+    if not route or not is_audited(_method(scope), route):
         return None
     principal: Principal = scope.get("state", {}).get("principal", NOBODY)
     values: Mapping[str, Any] = scope.get("path_params", {})
@@ -109,7 +123,7 @@ def _describe(scope: Scope, status: int) -> AuditEntry | None:
         who=principal.subject,
         role=principal.role.label,
         address=client[0] if client else "",
-        method=scope["method"],
+        method=_method(scope),
         route=route,
         study_instance_uid=study if _UID.fullmatch(study) else "",
         target=target if _TARGET.fullmatch(target) else "",

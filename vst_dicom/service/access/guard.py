@@ -4,12 +4,12 @@ import time
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import Request
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from vst_dicom.service.access.principals import EVERYBODY, Gatekeeper, Principal, unauthorized
 from vst_dicom.service.access.roles import Role, least_role
@@ -65,8 +65,8 @@ class Rates:
         return HTTPException(HTTPStatus.TOO_MANY_REQUESTS, f"too many requests; ask again in {wait_s} s", headers)
 
 
-async def guard(request: Request) -> Principal:
-    """Let a request pass that its route's least role allows.
+async def guard(request: HTTPConnection) -> Principal:
+    """Let a request pass that its route's least role allows; one to open a WebSocket counts as GET.
 
     Raises
     ------
@@ -75,7 +75,7 @@ async def guard(request: Request) -> Principal:
     """
     gate: Gatekeeper = request.app.state.gate
     rates: Rates = request.app.state.rates
-    method, path = request.method, request.scope["route"].path
+    method, path = request.scope.get("method", "GET"), request.scope["route"].path
     wanted = least_role(method, path)
     address = address_of(request)
     if gate.asks and wanted is not Role.PUBLIC:
@@ -99,6 +99,6 @@ async def guard(request: Request) -> Principal:
     return principal
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """Address of a client."""
     return request.client.host if request.client else ""

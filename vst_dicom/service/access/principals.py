@@ -8,9 +8,10 @@ from threading import Lock
 from typing import Final
 
 from cachetools import TTLCache, cached
-from fastapi import Request, Response
+from fastapi import Response
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from vst_dicom.domain.errors import UsageError
 from vst_dicom.ledger.access import TOKEN_START, Admission, find_session, find_token
@@ -81,7 +82,7 @@ class Gatekeeper:
         """Whether browsers come by TLS."""
         return (self.settings.public_url or "").startswith("https://")
 
-    def identify(self, request: Request) -> Principal:
+    def identify(self, request: HTTPConnection) -> Principal:
         """Say who asks; `NOBODY` if a request says nothing.
 
         Raises

@@ -36,6 +36,7 @@ _LOGGED_IN: Final = "GET /login/callback"
 _STUDY: Final = f"{DICOMWEB}/studies/{{study}}"
 _SERIES: Final = f"{_STUDY}/series/{{series}}"
 _INSTANCE: Final = f"{_SERIES}/instances/{{instance}}"
+_WORKITEM: Final = f"{DICOMWEB}/workitems/{{workitem}}"
 
 _ROUTES: Final[dict[Role, tuple[str, ...]]] = {
     Role.PUBLIC: (
@@ -94,6 +95,8 @@ _ROUTES: Final[dict[Role, tuple[str, ...]]] = {
         f"GET {API}/rules",
         f"GET {API}/destinations",
         f"GET {API}/decisions",
+        f"GET {DICOMWEB}/workitems",
+        f"GET {_WORKITEM}",
     ),
     Role.OPERATOR: (
         f"POST {DICOMWEB}/studies",
@@ -104,6 +107,14 @@ _ROUTES: Final[dict[Role, tuple[str, ...]]] = {
         f"POST {API}/jobs/{{key}}/deliver",
         f"PATCH {API}/jobs/{{key}}",
         f"POST {API}/rules/dry-run",
+        f"POST {DICOMWEB}/workitems",
+        f"POST {_WORKITEM}",
+        f"PUT {_WORKITEM}/state",
+        f"POST {_WORKITEM}/cancelrequest",
+        f"POST {_WORKITEM}/subscribers/{{aetitle}}",
+        f"DELETE {_WORKITEM}/subscribers/{{aetitle}}",
+        f"POST {_WORKITEM}/subscribers/{{aetitle}}/suspend",
+        f"GET {DICOMWEB}/subscribers/{{aetitle}}",  # a WebSocket
     ),
     Role.ADMIN: (f"GET {API}/audit",),
 }
