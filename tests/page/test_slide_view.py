@@ -167,6 +167,25 @@ def test_two_maps_side_by_side_show_the_same_place(view: SlideView, planted: Pla
     assert np.abs(view.pixels(second[seen]) - expected[seen]).max() <= 4
 
 
+def test_a_key_moves_both_maps_all_the_way_even_right_after_a_change_of_mode(view: SlideView) -> None:
+    view.open("first=gene:SPOT&second=gene:RANDOM&mode=side")
+    view.page.wait_for_selector("[data-shown='gene:RANDOM']", state="attached")
+    view.look()
+    before_px = view.find(np.zeros((1, 2)))[0, 1]
+    view.page.keyboard.press("ArrowRight")
+    view.look()
+    assert abs(before_px - 90 - view.find(np.zeros((1, 2)))[0, 1]) <= 3
+
+    places = "slidePage.maps.all.map(({ place }) => place[0])"
+    assert abs(np.diff(view.page.evaluate(places))[0]) < 2
+    for mode in ("1", "2"):
+        before = view.page.evaluate(places)[0]
+        view.page.keyboard.press(mode)
+        view.page.keyboard.press("ArrowRight")
+        view.look()
+        assert view.page.evaluate(places)[0] > before + 10
+
+
 def test_a_link_brings_the_view_back(view: SlideView) -> None:
     view.open("first=gene:SPOT")
     view.page.keyboard.press("m")

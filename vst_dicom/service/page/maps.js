@@ -32,6 +32,7 @@ export class Maps {
     if (!this.byName.has(state.first) && !this.hidden.has(state.first)) state.first = this.#best()?.name ?? '';
     if (!this.byName.has(state.second)) state.second = '';
     state.listen((changed) => this.#react(changed));
+    for (const layer of this.shownLayers.filter(Boolean)) this.values(layer.name).catch(() => {}); // comes while the page is built
   }
 
   open() {
