@@ -74,7 +74,7 @@ class RateSettings(Section):
     requests_per_minute: Annotated[int, Field(ge=1)] = 30_000
     """Requests of any kind; a viewer asks for hundreds of frames in a second."""
     changes_per_minute: Annotated[int, Field(ge=1)] = 120
-    """Requests that change something."""
+    """Requests that change something, other than those that send slides."""
     refusals_per_minute: Annotated[int, Field(ge=1)] = 30
     """Requests from one address that were refused for want of a login."""
 

@@ -3,6 +3,7 @@
 import http.client
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,14 @@ from sqlalchemy import select
 
 from tests.service.conftest import BASE, LEVEL, SERIES, STUDY
 from tests.service.served import Site, Web
+from vst_dicom.ledger.access import create_token
+from vst_dicom.ledger.audit import list_audit
 from vst_dicom.ledger.jobs import list_jobs
 from vst_dicom.ledger.tables import instances
-from vst_dicom.receive.spool import find_data_set
+from vst_dicom.receive.spool import Spool, find_data_set
+from vst_dicom.service.access.principals import Principal
+from vst_dicom.service.access.roles import Role
+from vst_dicom.service.store_routes import calling_ae_of
 from vst_dicom.service.store_upload import OtherTypeError, TooMuchError, Upload, UploadLimits
 from vst_dicom.service.uploading import Uploading
 
@@ -295,6 +301,68 @@ def test_a_page_of_another_site_stores_nothing(site: Site, slide: dict[str, Path
 
     assert response.status_code == 403
     assert spooled(site) == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "calling_ae"),
+    [
+        ("token:SCANNER1", "SCANNER1"),
+        ("local", "local"),
+        ("oidc:3f2a6c1e-aaaa-bbbb-cccc-1234567890ab", "3f2a6c1e-aaaa-bb"),
+        ("oidc:a\\b c", "a_b_c"),
+    ],
+)
+def test_who_sends_is_named_like_an_application_entity(subject: str, calling_ae: str) -> None:
+    assert calling_ae_of(Principal(subject, Role.OPERATOR)) == calling_ae
+
+
+def test_ledger_and_audit_say_who_sent_what(tmp_path: Path, slide: dict[str, Path]) -> None:
+    rates = {"changes_per_minute": 1}
+    site = Site.make(tmp_path / "site", auth={"mode": "token"}, rates=rates)
+    now = datetime.now(UTC)
+    with site.database.begin() as connection:
+        token = create_token(connection, "SCANNER1", "operator", now=now, expires_at=now + timedelta(days=1))
+    with site.serving() as web:
+        credential = f"Bearer {token}"
+        statuses = [post(web, body_of([path.read_bytes()]), Authorization=credential) for path in slide.values()]
+    with site.database.begin() as connection:
+        senders = set(connection.execute(select(instances.c.calling_ae)).scalars())
+        audited = list_audit(connection, who="token:SCANNER1", limit=100)[0]
+    files = list(site.settings.spool.rglob("*.dcm"))
+    site.database.dispose()
+
+    assert {response.status_code for response in statuses} == {200}
+    assert senders == {dcmread(path).file_meta.SourceApplicationEntityTitle for path in files} == {"SCANNER1"}
+    assert [(row.study_instance_uid, row.status) for row in audited] == [(STUDY, 200)] * len(slide)
+
+
+def test_what_a_killed_server_left_half_is_removed_and_what_the_listener_receives_is_not(site: Site) -> None:
+    spool = Spool(site.settings.spool)
+    left, received = spool.begin(b"left behind"), spool.begin(b"of the listener")
+    left.close()
+    with site.serving():
+        assert spooled(site) == [received.path]
+    received.discard()
+
+
+def test_others_read_at_once_while_a_body_comes(site: Site, slide: dict[str, Path]) -> None:
+    waits_s = []
+
+    def body() -> Iterator[bytes]:
+        yield body_of([slide[BASE].read_bytes()]).removesuffix(f"--{BOUNDARY}--\r\n".encode())
+        for number in range(40):
+            yield b"--" + BOUNDARY.encode() + b"\r\n\r\n" + bytes(1 << 20) + b"\r\n"
+            if number % 10 == 0:
+                began_s = time.monotonic()
+                assert requests.get(f"{web.url}/dicom-web/studies", timeout=30).status_code == 200
+                waits_s.append(time.monotonic() - began_s)
+        yield f"--{BOUNDARY}--\r\n".encode()
+
+    with site.serving() as web:
+        response = post(web, body())
+
+    assert response.status_code == 202
+    assert max(waits_s) < 1
 
 
 def test_a_json_study_is_of_another_type() -> None:

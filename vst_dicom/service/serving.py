@@ -49,6 +49,7 @@ def run_web(settings: Settings, stop: Event, *, on_ready: Callable[[int], None] 
         with _listen(settings.web.host, settings.web.port) as listener:
             port = int(listener.getsockname()[1])
             app = make_app(settings, database)
+            app.state.uploading.storage.spool.sweep()  # what this role left half received when it was killed
             config = uvicorn.Config(
                 app,
                 access_log=False,

@@ -1,6 +1,7 @@
 """Routes of STOW-RS (PS3.18 10.5): instances come to the same spool and ledger as by C-STORE."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any, Final
@@ -13,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from vst_dicom.domain.errors import ResourceError
 from vst_dicom.receive.statuses import OUT_OF_RESOURCES, SUCCESS, TRANSFER_SYNTAX_NOT_SUPPORTED
 from vst_dicom.service.access.guard import address_of
+from vst_dicom.service.access.principals import Principal
 from vst_dicom.service.addresses import DICOMWEB, Accept, Base, StudyUid
 from vst_dicom.service.media_types import require_type
 from vst_dicom.service.openapi import problem_response
@@ -28,6 +30,8 @@ _PIECE_BYTES: Final = 1 << 19
 """Written at once, in a thread."""
 
 _AGAIN_S: Final = "60"
+_NO_AE: Final = re.compile(r"[^!-\[\]-~]")
+_AE_TITLE_CHARACTERS: Final = 16
 
 _BODY: Final = {
     "requestBody": {
@@ -102,13 +106,24 @@ async def _store(request: Request, base: str, accept: str, study_instance_uid: s
 async def _receive(request: Request, uploading: Uploading, study_instance_uid: str) -> list[Stored]:
     await run_in_threadpool(uploading.storage.admit)
     content_type = request.headers.get("content-type", "")
-    upload = Upload(uploading.storage, content_type, uploading.limits, study_instance_uid, address_of(request))
+    calling_ae = calling_ae_of(request.state.principal)
+    upload = Upload(
+        uploading.storage, content_type, uploading.limits, study_instance_uid, address_of(request), calling_ae
+    )
     try:
         async for piece in _pieces(request.stream(), uploading.silence_s):
             await run_in_threadpool(upload.feed, piece)
         return upload.finish()
     finally:
+        studies = {one.identity.study_instance_uid for one in upload.outcomes if one.identity is not None}
+        request.state.studies = studies  # for the audit
         upload.discard()
+
+
+def calling_ae_of(principal: Principal) -> str:
+    """Name who sends as an AE title (PS3.5 6.2), without the kind of login; rules know it as CallingAE."""
+    name = principal.subject.partition(":")[2] or principal.subject
+    return _NO_AE.sub("_", name)[:_AE_TITLE_CHARACTERS]
 
 
 async def _pieces(stream: AsyncIterator[bytes], silence_s: float) -> AsyncIterator[bytes]:

@@ -1,6 +1,6 @@
 """The body of a STOW-RS request on its way to the spool: each part is one instance, and none is held in memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Final
 
@@ -82,8 +82,8 @@ class Upload:
         How much it may bring.
     study_instance_uid
         The only study that instances may belong to; any if empty.
-    peer_address
-        Who sends.
+    peer_address, calling_ae
+        Who sends; kept as that of a C-STORE is.
 
     Raises
     ------
@@ -94,7 +94,13 @@ class Upload:
     """
 
     def __init__(
-        self, storage: Storage, content_type: str, limits: UploadLimits, study_instance_uid: str, peer_address: str
+        self,
+        storage: Storage,
+        content_type: str,
+        limits: UploadLimits,
+        study_instance_uid: str = "",
+        peer_address: str = "",
+        calling_ae: str = "",
     ) -> None:
         media_type, parameters = parse_options_header(content_type)
         boundary = parameters.get(b"boundary", b"")
@@ -105,8 +111,9 @@ class Upload:
         self.outcomes: list[Stored] = []
         self._storage = storage
         self._limits = limits
-        self._study_instance_uid = study_instance_uid
-        self._peer_address = peer_address
+        self._sender = StoreRequest(
+            0, "", "", "", "", calling_ae=calling_ae, peer_address=peer_address, study_instance_uid=study_instance_uid
+        )
         self._n_bytes = 0
         self._has_ended = False
         self._part: _Part | None = None
@@ -185,7 +192,7 @@ class Upload:
         if self._type not in (b"", DICOM.encode()):
             raise OtherTypeError(f"each part must be of type {DICOM}")
         room = self._limits.body_bytes - self._n_bytes
-        self._part = _Part(self._storage, self._limits, room, self._study_instance_uid, self._peer_address)
+        self._part = _Part(self._storage, self._limits, room, self._sender)
 
     def _take(self, data: bytes, start: int, stop: int) -> None:
         if self._part is not None:
@@ -203,14 +210,11 @@ class Upload:
 class _Part:
     """A DICOM file that arrives: its file meta information is read, and replaced by our own."""
 
-    def __init__(
-        self, storage: Storage, limits: UploadLimits, room_bytes: int, study_instance_uid: str, peer_address: str
-    ) -> None:
+    def __init__(self, storage: Storage, limits: UploadLimits, room_bytes: int, sender: StoreRequest) -> None:
         self._storage = storage
         self._limits = limits
         self._room_bytes = room_bytes
-        self._study_instance_uid = study_instance_uid
-        self._peer_address = peer_address
+        self._sender = sender
         self._header = bytearray()
         self._reception: Reception | None = None
 
@@ -247,9 +251,8 @@ class _Part:
             self._reception.discard()
 
     def _refused(self, error: VstDicomError) -> Reception:
-        request = StoreRequest(0, "", "", "", "", peer_address=self._peer_address)
         limit_bytes = self._limits.instance_bytes
-        return Reception(request, None, limit_bytes, 2 * limit_bytes, lambda: None, error)
+        return Reception(self._sender, None, limit_bytes, 2 * limit_bytes, lambda: None, error)
 
     def _read_request(self, header: bytes) -> StoreRequest:
         try:
@@ -257,14 +260,12 @@ class _Part:
         except Exception as error:  # whatever the library stumbles over
             raise DamagedInstanceError("the file meta information cannot be read (PS3.10 7.1)") from error
         sop_class_uid = read_uid(meta, "MediaStorageSOPClassUID")
-        return StoreRequest(
-            message_id=0,
+        return replace(
+            self._sender,
             sop_class_uid=sop_class_uid,
             sop_instance_uid=read_uid(meta, "MediaStorageSOPInstanceUID"),
             context_sop_class_uid=sop_class_uid,
             transfer_syntax_uid=read_uid(meta, "TransferSyntaxUID"),
-            peer_address=self._peer_address,
-            study_instance_uid=self._study_instance_uid,
         )
 
 

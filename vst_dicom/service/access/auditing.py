@@ -115,7 +115,8 @@ def _describe(scope: Scope, status: int) -> AuditEntry | None:
         return None
     principal: Principal = scope.get("state", {}).get("principal", NOBODY)
     values: Mapping[str, Any] = scope.get("path_params", {})
-    study = str(values.get("study", ""))
+    studies = scope.get("state", {}).get("studies", ())
+    study = str(values.get("study", "") or (next(iter(studies)) if len(studies) == 1 else ""))
     target = next((str(values[name]) for name in _TARGETS if name in values), "")
     client = scope.get("client")
     return AuditEntry(

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from vst_dicom.service.access.principals import EVERYBODY, Gatekeeper, Principal, unauthorized
-from vst_dicom.service.access.roles import Role, least_role
+from vst_dicom.service.access.roles import STORES, Role, least_role
 from vst_dicom.web_settings import RateSettings
 
 _READS: Final = ("GET", "HEAD")
@@ -95,7 +95,8 @@ async def guard(request: HTTPConnection) -> Principal:
         detail = f"this needs the role {wanted.label}; yours is {principal.role.label}"
         raise HTTPException(HTTPStatus.FORBIDDEN, detail)
     if gate.asks:
-        rates.count(principal.subject or address, is_change=method not in _READS)
+        is_change = method not in _READS and f"{method} {path}" not in STORES
+        rates.count(principal.subject or address, is_change=is_change)
     return principal
 
 

@@ -135,6 +135,10 @@ WITHOUT_PATIENT_DATA: Final = frozenset(
 """Routes behind a login that show nothing about a patient: reading them is not audited."""
 
 
+STORES: Final = frozenset({f"POST {DICOMWEB}/studies", f"POST {_STUDY}"})
+"""Routes that take instances: many senders send each in a request of its own, so these are limited in other ways."""
+
+
 def least_role(method: str, path: str) -> Role:
     """Role that a route asks for; one that nobody declared is for administrators only."""
     return LEAST_ROLES.get(f"{method} {path}", Role.ADMIN)
