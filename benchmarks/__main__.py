@@ -22,7 +22,7 @@ BEGIN, END = "<!-- table -->", "<!-- /table -->"
 def main() -> None:
     """Measure, print the table, and put it into benchmarks/README.md on request."""
     parser = argparse.ArgumentParser(prog="make bench", description=main.__doc__)
-    parser.add_argument("--side", type=int, default=6144, help="side of the simulated slides, pixels")
+    parser.add_argument("--side", type=int, default=6144, help="side of the simulated slides that stages read, pixels")
     parser.add_argument("--rounds", type=int, default=5, help="how often each pair is measured")
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
     arguments = parser.parse_args()
@@ -40,7 +40,7 @@ def main() -> None:
             lines.append(pair.row())
         if can_measure():
             lines += ["", *HEADER]
-            for rates in measure_frames(Path(folder), arguments.side, arguments.rounds):
+            for rates in measure_frames(Path(folder), arguments.rounds):
                 print(f"measured: frames of {rates.n_bytes / 1e6:.0f} MB, {rates.n_clients} clients", file=sys.stderr)  # noqa: T201
                 lines.append(rates.row())
     lines += ["", *start_up_lines(), "", machine_line()]

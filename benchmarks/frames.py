@@ -30,6 +30,9 @@ from vst_dicom.simulate.writing import SlideRecipe, write_simulated_slide
 _SECONDS: Final = 2.0
 """How long each server is asked in each round."""
 
+_SIDE_PX: Final = 8192
+"""Of the simulated slide; the larger an instance, the slower is Orthanc."""
+
 _CLIENTS: Final = (1, 4)
 _LARGE_BYTES: Final = 300_000_000
 _ORTHANC_CACHE_MB: Final = 1024
@@ -105,7 +108,7 @@ def can_measure() -> bool:
     return is_installed() and shutil.which("nginx") is not None
 
 
-def measure_frames(folder: Path, side_px: int, rounds: int) -> Iterator[FrameRates]:
+def measure_frames(folder: Path, rounds: int) -> Iterator[FrameRates]:
     """Ask three servers in turn for frames of a level, one frame per request.
 
     Orthanc's speed depends on the size of the file. So the level is measured as it is, and once more as large as those
@@ -115,12 +118,10 @@ def measure_frames(folder: Path, side_px: int, rounds: int) -> Iterator[FrameRat
     ----------
     folder
         For the slide, and for what the servers keep.
-    side_px
-        Side of the simulated slide.
     rounds
         How often each server is asked, in turn.
     """
-    recipe = SlideRecipe(MatrixSize(side_px, side_px), PixelSpacing.from_um(0.5), seed=1)
+    recipe = SlideRecipe(MatrixSize(_SIDE_PX, _SIDE_PX), PixelSpacing.from_um(0.5), seed=1)
     written = write_simulated_slide(recipe, folder / "slide-frames", now=datetime(2026, 1, 1, tzinfo=UTC))
     (level,) = (path for path in written.instances if path.name == "level-0.dcm")
     yield from _measure(folder / "as-it-is", level, rounds)
