@@ -18,6 +18,7 @@ from vst_dicom.deliver.files import find_instance_files
 from vst_dicom.deliver.store_scu import send_instances
 from vst_dicom.domain.errors import InputError, PeerError
 from vst_dicom.ledger.database import open_database
+from vst_dicom.ledger.deliveries import list_result_instances
 from vst_dicom.ledger.jobs import Job, list_jobs
 from vst_dicom.ledger.slides import list_slides
 from vst_dicom.ledger.states import JobState, SlideState
@@ -33,8 +34,6 @@ _START_S: Final = 90.0
 _WORK_S: Final = 3600.0
 _LOOK_S: Final = 0.5
 _STOP_S: Final = 60.0
-_RESULT_MODALITIES: Final = frozenset({"OT", "SEG", "ANN", "SR"})
-"""Modalities of Parametric Map, Segmentation, annotations and report, the four objects of a result."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +107,9 @@ def run_demonstration(slide: Path, out: Path, *, progress: Progress) -> Iterator
             progress("send slide to PACS", len(answers), len(files))
             study = _study_of(files[0].path)
             job = _wait_for_job(database, progress)
-            found = _wait_for_results(pacs, study, progress)
+            with database.begin() as connection:
+                wanted = frozenset(row.sop_instance_uid for row in list_result_instances(connection, job.key))
+            found = wait_for_results(pacs, study, wanted, progress)
             folder = settings.results / job.key
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
             dicomweb = f"http://{_HOST}:{web_port}/dicom-web"
@@ -207,16 +208,30 @@ def _wait_for_job(database: Engine, progress: Progress) -> Job:
     raise PeerError(msg)
 
 
-def _wait_for_results(pacs: DemoPacs, study: str, progress: Progress) -> list[StoredInstance]:
-    """Wait until the PACS has every kind of result."""
+def wait_for_results(pacs: DemoPacs, study: str, wanted: frozenset[str], progress: Progress) -> list[StoredInstance]:
+    """Wait until the PACS has every object of a result.
+
+    Parameters
+    ----------
+    pacs, study
+        Where to look.
+    wanted
+        SOP Instance UIDs.
+    progress
+        Told how many are there.
+
+    Raises
+    ------
+    PeerError
+        If some do not come.
+    """
     deadline_s = time.monotonic() + _START_S
     while True:
-        found = [one for one in pacs.find_instances(study) if one.modality in _RESULT_MODALITIES]
-        kinds = {one.modality for one in found}
-        progress("results back in PACS", len(kinds), len(_RESULT_MODALITIES))
-        if kinds == _RESULT_MODALITIES:
+        found = [one for one in pacs.find_instances(study) if one.sop_instance_uid in wanted]
+        progress("results back in PACS", len(found), len(wanted))
+        if len(found) == len(wanted):
             return found
         if time.monotonic() > deadline_s:
-            msg = f"only {', '.join(sorted(kinds)) or 'nothing'} came back to the PACS within {_START_S:g} s"
+            msg = f"only {len(found)} of {len(wanted)} objects came back to the PACS within {_START_S:g} s"
             raise PeerError(msg)
         time.sleep(_LOOK_S)
