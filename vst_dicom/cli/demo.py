@@ -53,7 +53,11 @@ def run_demo(
             typer.echo(f"Back in the PACS, {shown.pacs.description}: {len(shown.found)} objects ({kinds})")
             typer.echo(f"Look at: {shown.folder / 'overview.png'}")
             if not once:
-                typer.echo(f"PACS {shown.pacs.peer} and server {shown.gateway} run until Ctrl-C. Viewers find all in")
+                typer.echo(
+                    f"PACS {shown.pacs.peer} and server {shown.gateway} run until Ctrl-C. The maps over the slide:"
+                )
+                typer.echo(f"  {shown.page}")
+                typer.echo("Viewers find all in")
                 typer.echo(f"  {shown.dicomweb}")
                 typer.echo("Send more slides:")
                 typer.echo(f"  vst-dicom send FOLDER --to {shown.pacs.peer}")

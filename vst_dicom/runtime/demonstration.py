@@ -46,6 +46,8 @@ class Demonstration:
         The PACS, still running.
     gateway
         Where this server listens.
+    page
+        Address of the result on the page.
     dicomweb
         Where viewers find slide and results.
     folder
@@ -58,6 +60,7 @@ class Demonstration:
 
     pacs: DemoPacs
     gateway: DicomPeer
+    page: str
     dicomweb: str
     folder: Path
     summary: dict[str, Any]
@@ -112,8 +115,9 @@ def run_demonstration(slide: Path, out: Path, *, progress: Progress) -> Iterator
             found = wait_for_results(pacs, study, wanted, progress)
             folder = settings.results / job.key
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-            dicomweb = f"http://{_HOST}:{web_port}/dicom-web"
-            yield Demonstration(pacs, gateway, dicomweb, folder, summary, found)
+            web = f"http://{_HOST}:{web_port}"
+            page = f"{web}/#/slide/{job.key}"
+            yield Demonstration(pacs, gateway, page, f"{web}/dicom-web", folder, summary, found)
 
 
 def _study_of(path: Path) -> str:
