@@ -1,8 +1,10 @@
 """A process of the server as it is, but for the model: the mean color of each tile stands in for it."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.pipeline.brightness import BrightnessPredictor
 from tests.results import BUNDLE
@@ -12,11 +14,11 @@ from vst_dicom.runtime.logs import configure_logs
 from vst_dicom.runtime.roles import Role, find_role, run_role
 
 
-def play(name: str, config: Path) -> None:
+def play(name: str, config: Path, make_predictor: Callable[[], Any] = BrightnessPredictor) -> None:
     configure_logs(name)
     role: Role = find_role(name)
     if name == "worker-gpu":
-        role = partial(role, load_predictor=lambda _bundle: BrightnessPredictor())
+        role = partial(role, load_predictor=lambda _bundle: make_predictor())
     elif name == "worker-cpu":
         from vst_dicom.runtime.coordinator import Coordinator
 

@@ -25,8 +25,8 @@ from vst_dicom.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSIO
 from vst_dicom.domain.errors import DamagedInstanceError
 from vst_dicom.files import sync
 
-_PREFIX_BYTES: Final = 132
-"""Preamble and ``DICM`` (PS3.10 7.1)."""
+HEAD_BYTES: Final = 144
+"""Preamble, ``DICM`` and File Meta Information Group Length (0002,0000) (PS3.10 7.1)."""
 
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -204,10 +204,20 @@ def find_data_set(descriptor: int) -> int:
     DamagedInstanceError
         If the file does not begin as ours do.
     """
-    start = os.pread(descriptor, _PREFIX_BYTES + 12, 0)
-    if start[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00" or len(start) != _PREFIX_BYTES + 12:
+    return data_set_start(os.pread(descriptor, HEAD_BYTES, 0))
+
+
+def data_set_start(head: bytes) -> int:
+    """Say where the data set begins behind the first `HEAD_BYTES` of a Part 10 file.
+
+    Raises
+    ------
+    DamagedInstanceError
+        If the file does not begin as ours do.
+    """
+    if head[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00" or len(head) != HEAD_BYTES:
         raise DamagedInstanceError("the file does not begin with file meta information (PS3.10 7.1)")
-    return len(start) + int.from_bytes(start[140:], "little")
+    return HEAD_BYTES + int.from_bytes(head[140:], "little")
 
 
 def hash_data_set(descriptor: int, n_bytes: int) -> str:

@@ -16,7 +16,7 @@ from vst_dicom.service.multipart import Part, boundary_of, content_type, join_pa
 from vst_dicom.service.picture_encoding import MEDIA_TYPES
 from vst_dicom.service.render_parameters import Rendered, Rendering, Small
 from vst_dicom.service.rendering import Renderer, Subject
-from vst_dicom.service.representations import IMMUTABLE, entity_tag, is_known
+from vst_dicom.service.representations import IMMUTABLE, entity_tag, is_known, warning
 from vst_dicom.service.route_responses import PICTURES, THUMBNAIL
 
 router: Final = APIRouter(prefix=DICOMWEB, tags=["DICOMweb: pictures"], default_response_class=Response)
@@ -213,7 +213,7 @@ def _respond(
     tag = entity_tag(*named)
     headers = {"ETag": tag, "Cache-Control": IMMUTABLE if lasts else _REVALIDATED, "Vary": "Accept"}
     if how.warning:
-        headers["Warning"] = f'299 vst_dicom "{how.warning}"'
+        headers["Warning"] = warning(how.warning)
     if is_known(request, tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     drawn = draw(form.media_type)

@@ -11,6 +11,9 @@ from vst_dicom.service.dicom_json import write_json
 
 DICOM_JSON: Final = ("application/dicom+json", "application/json")
 
+HAS_MORE: Final = "There are additional results that can be requested"
+"""Warning of a search that was cut at its limit (PS3.18 8.3.4)."""
+
 IMMUTABLE: Final = "private, max-age=31536000, immutable"
 """Of what never changes under its address; shared caches keep no patient data."""
 
@@ -20,6 +23,11 @@ NO_STORE: Final = "no-store"
 def json_response(content: Any, media_type: str) -> Response:
     """Respond with JSON that holds patient data."""
     return Response(write_json(content), media_type=media_type, headers={"Cache-Control": NO_STORE, "Vary": "Accept"})
+
+
+def warning(text: str) -> str:
+    """Value of the header field Warning, as DICOMweb uses it."""
+    return f'299 vst_dicom "{text}"'
 
 
 def entity_tag(*parts: str) -> str:

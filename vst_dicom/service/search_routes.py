@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from vst_dicom.service.addresses import DICOMWEB, Accept, Base, SeriesUid, Served, StudyUid
 from vst_dicom.service.media_types import require_type
 from vst_dicom.service.query import parse_query
-from vst_dicom.service.representations import DICOM_JSON, json_response
+from vst_dicom.service.representations import DICOM_JSON, HAS_MORE, json_response, warning
 from vst_dicom.service.route_responses import JSON_MODEL, SEARCH_PARAMETERS
 from vst_dicom.service.search import Answer, Search
 
@@ -65,5 +65,5 @@ def _respond(answer: Answer, accept: str) -> Response:
     media_type = require_type(accept, *DICOM_JSON)
     response = json_response(answer.rows, media_type)
     if answer.has_more:
-        response.headers["Warning"] = '299 vst_dicom "There are additional results that can be requested"'
+        response.headers["Warning"] = warning(HAS_MORE)
     return response

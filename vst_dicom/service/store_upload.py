@@ -11,14 +11,12 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from vst_dicom.dicom.attributes import read_uid
 from vst_dicom.domain.errors import DamagedInstanceError, UsageError, VstDicomError
 from vst_dicom.receive.reception import ProtocolError, Reception, StoreRequest
+from vst_dicom.receive.spool import HEAD_BYTES, data_set_start
 from vst_dicom.receive.statuses import Status
 from vst_dicom.receive.storing import Storage
 from vst_dicom.receive.walk import Identity
 
 DICOM: Final = "application/dicom"
-
-_GROUP_LENGTH_ENDS: Final = 144
-"""Preamble, prefix and File Meta Information Group Length (0002,0000) (PS3.10 7.1)."""
 
 _LONGEST_HEADER: Final = 64 << 10
 _LONGEST_BOUNDARY: Final = 200
@@ -223,10 +221,12 @@ class _Part:
             self._reception.take(data)
             return
         self._header += data
-        if len(self._header) < _GROUP_LENGTH_ENDS:
+        if len(self._header) < HEAD_BYTES:
             return
         try:
-            start = _data_set_start(self._header)
+            start = data_set_start(bytes(self._header[:HEAD_BYTES]))
+            if start > _LONGEST_HEADER:
+                raise DamagedInstanceError("the file meta information is too long")
             if len(self._header) < start:
                 return
             request = self._read_request(bytes(self._header[:start]))
@@ -267,19 +267,3 @@ class _Part:
             context_sop_class_uid=sop_class_uid,
             transfer_syntax_uid=read_uid(meta, "TransferSyntaxUID"),
         )
-
-
-def _data_set_start(header: bytes | bytearray) -> int:
-    """Find where the data set begins, by the length of the file meta information.
-
-    Raises
-    ------
-    DamagedInstanceError
-        If there is none, or it is too long.
-    """
-    if bytes(header[128:140]) != b"DICM\x02\x00\x00\x00UL\x04\x00":
-        raise DamagedInstanceError("the part does not begin with file meta information (PS3.10 7.1)")
-    start = _GROUP_LENGTH_ENDS + int.from_bytes(header[140:144], "little")
-    if start > _LONGEST_HEADER:
-        raise DamagedInstanceError("the file meta information is too long")
-    return start

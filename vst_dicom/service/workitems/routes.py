@@ -28,7 +28,7 @@ from vst_dicom.service.access.principals import Principal
 from vst_dicom.service.addresses import DICOMWEB, Accept, Base
 from vst_dicom.service.holdings import Changing, Now, Reading
 from vst_dicom.service.media_types import require_type
-from vst_dicom.service.representations import DICOM_JSON, json_response
+from vst_dicom.service.representations import DICOM_JSON, HAS_MORE, json_response, warning
 from vst_dicom.service.route_responses import JSON_MODEL
 from vst_dicom.service.workitems.payload import read_data_set
 from vst_dicom.service.workitems.search import matches_filter, parse_workitem_query, search_workitems
@@ -65,7 +65,7 @@ def _warned() -> Iterator[None]:
         yield
     except UsageError as error:
         status = next(status for kind, status in _STATUS if isinstance(error, kind))
-        raise HTTPException(status, str(error), {"Warning": _warning(str(error))}) from error
+        raise HTTPException(status, str(error), {"Warning": warning(str(error))}) from error
 
 
 @router.post("/workitems", status_code=HTTPStatus.CREATED, response_class=Response, openapi_extra=_BODY)
@@ -80,7 +80,7 @@ def create_workitem(request: Request, sent: DataSet, connection: Changing, base:
     address = f"{base}{DICOMWEB}/workitems/{uid}"
     headers = {"Location": address, "Content-Location": address}
     if was_reduced:
-        headers["Warning"] = _warning(_WITH_MODIFICATIONS.format("created"))
+        headers["Warning"] = warning(_WITH_MODIFICATIONS.format("created"))
     return Response(status_code=HTTPStatus.CREATED, headers=headers)
 
 
@@ -91,7 +91,7 @@ def search(request: Request, connection: Reading, accept: Accept) -> Response:
     found, has_more = search_workitems(connection, parse_workitem_query(request.query_params.multi_items()))
     response = json_response(found, media_type)
     if has_more:
-        response.headers["Warning"] = _warning("There are additional results that can be requested")
+        response.headers["Warning"] = warning(HAS_MORE)
     return response
 
 
@@ -115,7 +115,7 @@ def update_workitem(
         update(connection, workitem, attributes, transaction or str(stated[0]), now)
     headers = {"Content-Location": f"{base}{DICOMWEB}/workitems/{workitem}"}
     if was_reduced:
-        headers["Warning"] = _warning(_WITH_MODIFICATIONS.format("updated"))
+        headers["Warning"] = warning(_WITH_MODIFICATIONS.format("updated"))
     return Response(status_code=HTTPStatus.OK, headers=headers)
 
 
@@ -125,8 +125,8 @@ def change_workitem_state(workitem: WorkitemUid, sent: DataSet, connection: Chan
     attributes, _ = sent
     wanted, transaction = (str(first_of(attributes, name)) for name in ("ProcedureStepState", "TransactionUID"))
     with _warned():
-        warning = change_state(connection, workitem, wanted, transaction, now)
-    return Response(status_code=HTTPStatus.OK, headers={"Warning": _warning(warning)} if warning else None)
+        said = change_state(connection, workitem, wanted, transaction, now)
+    return Response(status_code=HTTPStatus.OK, headers={"Warning": warning(said)} if said else None)
 
 
 @router.post(
@@ -142,8 +142,8 @@ def request_workitem_cancellation(
     principal: Principal = request.state.principal
     requester = re.sub(r"[^A-Za-z0-9_-]", "_", principal.subject)[:16] or "UNKNOWN"
     with _warned():
-        warning = request_cancellation(connection, workitem, sent[0], requester, now)
-    headers = {"Warning": _warning(warning)} if warning else None
+        said = request_cancellation(connection, workitem, sent[0], requester, now)
+    headers = {"Warning": warning(said)} if said else None
     return Response(status_code=HTTPStatus.ACCEPTED, headers=headers)
 
 
@@ -200,7 +200,3 @@ def _bare_uid(request: Request, *names: str) -> str:
             raise UsageError("behind the question mark stands something that is no UID")
         return found
     return ""
-
-
-def _warning(text: str) -> str:
-    return f'299 vst_dicom "{text}"'
