@@ -4,16 +4,21 @@ from itertools import product
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vst_dicom.domain.geometry import PixelSpacing
+from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.pixels import GLASS, PixelSource, Thumbnail
-from vst_dicom.tiles.frames import choose_level, read_frames
+from vst_dicom.tiles.frames import choose_level, read_run, run_length, work_ahead
+from vst_dicom.tiles.memory import frame_memory
 
 THUMBNAIL_UM: Final = 8.0
 """Coarsest pixel of the thumbnail; 8 to 10 µm is usual for a tissue mask."""
 
+_Part = tuple[tuple[slice, slice], NDArray[np.float32], NDArray[np.int64]]
+"""Which pixels of the thumbnail, their sums, and of how many decoded pixels."""
 
-def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM) -> Thumbnail:
+
+def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM, *, threads: int = 2) -> Thumbnail:
     """Average the smallest sufficient level down to the thumbnail, frame by frame.
 
     Each frame is decoded once, at the smallest sufficient scale; memory holds the thumbnail and a few frames,
@@ -25,6 +30,8 @@ def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM) -> Th
         The slide.
     coarsest_um
         Upper limit of its pixel spacing; a slide that is coarser comes as it is.
+    threads
+        Runs of frames read side by side.
 
     Raises
     ------
@@ -34,28 +41,35 @@ def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM) -> Th
     level, reduce = choose_level(source.levels, PixelSpacing.from_um(coarsest_um))
     block_y = max(1, int(coarsest_um / (level.spacing.row_um * reduce)))
     block_x = max(1, int(coarsest_um / (level.spacing.column_um * reduce)))
-    height, width = max(1, level.size.n_rows // reduce), max(1, level.size.n_columns // reduce)
-    frame_height, frame_width = level.frame_size.n_rows // reduce, level.frame_size.n_columns // reduce
-    total = np.zeros((-(-height // block_y), -(-width // block_x), 3), dtype=np.float32)
+    size = MatrixSize(max(1, level.size.n_rows // reduce), max(1, level.size.n_columns // reduce))
+    frame = MatrixSize(level.frame_size.n_rows // reduce, level.frame_size.n_columns // reduce)
+    total = np.zeros((-(-size.n_rows // block_y), -(-size.n_columns // block_x), 3), dtype=np.float32)
     count = np.zeros((*total.shape[:2], 1), dtype=np.float32)
 
-    grid = level.frame_grid
-    positions = list(product(range(grid.n_rows), range(grid.n_columns)))
-    for (row, column), frame in read_frames(source, level, positions, reduce):
-        top, left = row * frame_height, column * frame_width
-        rows, columns = min(frame_height, height - top), min(frame_width, width - left)
-        pixels = (
-            np.full((rows, columns, 3), GLASS, dtype=np.float32)
-            if frame is None
-            else frame[:rows, :columns].astype(np.float32)
-        )
-        block_rows, row_starts = np.unique((top + np.arange(rows)) // block_y, return_index=True)
-        block_columns, column_starts = np.unique((left + np.arange(columns)) // block_x, return_index=True)
-        sums = np.add.reduceat(np.add.reduceat(pixels, row_starts, axis=0), column_starts, axis=1)
+    def add_up(run: tuple[int, range]) -> _Part:
+        """Read frames side by side, and add up the pixels of each block that they reach into."""
+        frame_row, frame_columns = run
+        top, left = frame_row * frame.n_rows, frame_columns.start * frame.n_columns
+        rows = min(frame.n_rows, size.n_rows - top)
+        columns = min(len(frame_columns) * frame.n_columns, size.n_columns - left)
+        strip = np.empty((rows, columns, 3), dtype=np.uint8)
+        memory = frame_memory(frame)
+        for number, is_there in enumerate(read_run(source, level, frame_row, frame_columns, reduce, memory)):
+            part = strip[:, number * frame.n_columns : (number + 1) * frame.n_columns]
+            part[...] = memory[:rows, : part.shape[1]] if is_there else GLASS
+        rows_of, row_starts = np.unique((top + np.arange(rows)) // block_y, return_index=True)
+        columns_of, column_starts = np.unique((left + np.arange(columns)) // block_x, return_index=True)
+        by_row = np.add.reduceat(strip, row_starts, axis=0, dtype=np.float32)
         sizes = np.outer(np.diff([*row_starts, rows]), np.diff([*column_starts, columns]))
-        where = np.s_[block_rows[0] : block_rows[-1] + 1, block_columns[0] : block_columns[-1] + 1]
+        where = slice(rows_of[0], rows_of[-1] + 1), slice(columns_of[0], columns_of[-1] + 1)
+        return where, np.add.reduceat(by_row, column_starts, axis=1), sizes[..., None]
+
+    grid, length = size.divided_by(frame), run_length(level)
+    starts = product(range(grid.n_rows), range(0, grid.n_columns, length))
+    runs = ((row, range(start, min(start + length, grid.n_columns))) for row, start in starts)
+    for where, sums, sizes in work_ahead(add_up, runs, threads):
         total[where] += sums
-        count[where] += sizes[..., None]
+        count[where] += sizes
 
     base = source.levels[0].spacing
     spacing = level.spacing.scaled(reduce * block_y, reduce * block_x)
