@@ -101,7 +101,7 @@ class RunSource(Protocol):
     """A pixel source that decodes frames of a row into memory of the caller, for whoever copies them at once."""
 
     def read_run(
-        self, level: int, frame_row: int, frame_columns: Sequence[int], reduce: int, memory: RgbImage
+        self, level: int, frame_row: int, frame_columns: Sequence[int], reduce: int, memory: NDArray[np.uint8]
     ) -> Iterator[bool]:
         """Decode frames one after the other; safe to call from several threads at once.
 
@@ -112,12 +112,13 @@ class RunSource(Protocol):
         frame_columns
             Which frames of the row, in the order in which they are wanted.
         memory
-            Where each frame is written when its turn comes, of the shape that `PixelSource.read_frame` answers.
+            Where each frame is written when its turn comes, shape ``(n, n_rows, n_columns, 3)`` with rows and columns
+            as `PixelSource.read_frame` answers them: the first frame to the first place, after n frames over again.
 
         Yields
         ------
         bool
-            Whether the slide has the frame; if not, the memory means nothing.
+            Whether the slide has the frame; if not, its place in the memory means nothing.
 
         Raises
         ------

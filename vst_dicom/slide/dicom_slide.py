@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import cycle
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from vst_dicom.dicom.attributes import is_uid, read_text, read_uid
@@ -141,22 +143,23 @@ class DicomSlide:
         return self._compose(used, found, reduce)
 
     def read_run(
-        self, level: int, frame_row: int, frame_columns: Sequence[int], reduce: int, memory: RgbImage
+        self, level: int, frame_row: int, frame_columns: Sequence[int], reduce: int, memory: NDArray[np.uint8]
     ) -> Iterator[bool]:
         """Decode frames of a row into `memory`, see `vst_dicom.domain.pixels.RunSource`; raises as `read_frame`."""
         used = self._choice.levels[level]
         _check_places(used.level, frame_row, frame_columns)
         check_reduction(used.level.frame_size, reduce)
         lookup, decoder = self._lookups[level], self._decoders[level]
-        for found in [lookup.find(frame_row, frame_column) for frame_column in frame_columns]:
+        found_by_place = zip([lookup.find(frame_row, column) for column in frame_columns], cycle(memory), strict=False)
+        for found, pixels in found_by_place:
             if found and found[0][1:] == (0, 0):
                 file, number = self._locate(used, found[0][0])
                 try:
-                    decoder.decode(file.read(number), reduce, memory)
+                    decoder.decode(file.read(number), reduce, pixels)
                 except VstDicomError as error:
                     raise _name_frame(error, file, number) from error
             elif found:
-                memory[...] = self._compose(used, found, reduce)
+                pixels[...] = self._compose(used, found, reduce)
             yield bool(found)
 
     def close(self) -> None:

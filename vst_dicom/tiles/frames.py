@@ -2,9 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import chain, islice
 from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import Level, PixelSource, RgbImage, RunSource
@@ -57,16 +60,16 @@ def run_length(level: Level) -> int:
 
 
 def read_run(
-    source: PixelSource, level: Level, frame_row: int, frame_columns: Sequence[int], reduce: int, memory: RgbImage
+    source: PixelSource, level: Level, frame_row: int, frame_columns: Sequence[int], reduce: int, memory: NDArray[np.uint8]
 ) -> Iterator[bool]:
-    """Decode some frames of a row into the same memory, one after the other, see `RunSource.read_run`."""
+    """Decode some frames of a row into memory, one after the other, see `RunSource.read_run`."""
     if isinstance(source, RunSource):
         yield from source.read_run(level.index, frame_row, frame_columns, reduce, memory)
         return
-    for frame_column in frame_columns:
+    for number, frame_column in enumerate(frame_columns):
         pixels = source.read_frame(level.index, frame_row, frame_column, reduce)
         if pixels is not None:
-            memory[...] = pixels
+            memory[number % len(memory)] = pixels
         yield pixels is not None
 
 
@@ -76,8 +79,8 @@ def work_ahead(
     threads: int,
     *,
     weigh: Callable[[_Item], int] = lambda _: 1,
-    ahead: int = 0,
-) -> Iterator[_Result]:
+    portion: int = 1,
+) -> Iterator[list[_Result]]:
     """Work on items in threads, some of them before their results are asked for.
 
     Parameters
@@ -88,22 +91,24 @@ def work_ahead(
         In the order in which the results are wanted; taken as they are needed.
     threads
         How many work side by side.
-    weigh, ahead
-        So much weight of items is under way at least while the caller is busy, and twice as many items as threads.
+    weigh, portion
+        So much weight of items makes a portion. While the caller is busy, at least another one is under way, and
+        twice as many items as threads.
 
     Yields
     ------
-    object
-        What `work` answers, in the order of the items. What it raises is raised in its place.
+    list
+        What `work` answers for the items of a portion, in their order. What it raises is raised in its place.
     """
     remaining = iter(items)
     window: deque[tuple[Future[_Result], int]] = deque()
+    due: list[Future[_Result]] = []
     weight = 0
     with ThreadPoolExecutor(threads, thread_name_prefix="frames") as pool:
 
         def fill() -> None:
             nonlocal weight
-            while len(window) < 2 * threads or weight < ahead:
+            while len(window) < 2 * threads or weight < portion:
                 for item in islice(remaining, 1):
                     window.append((pool.submit(work, item), weigh(item)))
                     weight += window[-1][1]
@@ -114,13 +119,17 @@ def work_ahead(
         fill()
         try:
             while window:
-                future, done = window.popleft()
-                result = future.result()
+                due, done = [], 0
+                while window and (not due or done < portion):
+                    future, more = window.popleft()
+                    due.append(future)
+                    done += more
                 weight -= done
                 fill()
-                yield result
+                wait(due[-1:])  # first for the last, so that this thread wakes up once
+                yield [future.result() for future in due]
         finally:
-            for future, _ in window:
+            for future in [*due, *(future for future, _ in window)]:
                 future.cancel()
 
 
@@ -149,7 +158,7 @@ def read_frames(
     def read(position: FramePosition) -> tuple[FramePosition, RgbImage | None]:
         return position, source.read_frame(level.index, *position, reduce)
 
-    return work_ahead(read, positions, threads)
+    return chain.from_iterable(work_ahead(read, positions, threads))
 
 
 def _is_fine_enough(level: Level, reduce: int, wanted: PixelSpacing) -> bool:

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.geometry import MatrixSize
-from vst_dicom.domain.pixels import RgbImage
 
 
 _AT_ONCE: Final = 8
 """Arrays that come from the system together, so that it can give them in huge pages; untouched ones take no memory."""
+
+
+_CACHED_BYTES: Final = 1 << 18
+"""Part of a core's second-level cache that decoded frames may take before they are copied."""
 
 
 class ArrayPool:
@@ -43,13 +46,14 @@ class ArrayPool:
         return np.frombuffer(owner, dtype=np.uint8).reshape(self._shape)
 
 
-def frame_memory(size: MatrixSize) -> RgbImage:
-    """Memory for one frame after the other, shape ``(n_rows, n_columns, 3)``.
+def frame_memory(size: MatrixSize) -> NDArray[np.uint8]:
+    """Memory for frames, again and again, shape ``(n, n_rows, n_columns, 3)``: few enough to stay in the cache.
 
     It begins in the middle between two multiples of 32: libjpeg-turbo writes to such multiples past the cache
     (non-temporal stores), which costs up to a tenth of the time of decoding, and who copies the pixels next waits.
     """
-    n_bytes = size.n_rows * size.n_columns * 3
+    n_frames = max(1, _CACHED_BYTES // (size.n_rows * size.n_columns * 3))
+    n_bytes = n_frames * size.n_rows * size.n_columns * 3
     memory = np.empty(n_bytes + 32, dtype=np.uint8)
     start = (16 - memory.ctypes.data) % 32
-    return memory[start : start + n_bytes].reshape(size.n_rows, size.n_columns, 3)
+    return memory[start : start + n_bytes].reshape(n_frames, size.n_rows, size.n_columns, 3)

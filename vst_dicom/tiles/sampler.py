@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import Final
 
 import cv2
@@ -138,23 +138,23 @@ def sample_tiles(
     def paste(job: _Job) -> int:
         run, batches = job
         memory = frame_memory(plan.frame)
-        flat = memory.reshape(plan.frame.n_rows, -1)
-        # Prepared at once, since each decoded frame drives the interpreter out of the processor's first cache.
-        pairs = []
-        for position, y0, y1, x0, x1, v0, v1, u0, u1 in run.rectangles.tolist():
-            number, slot = divmod(position, batch_size)
-            pairs.append((batches[number][slot, y0:y1, x0:x1], flat[v0:v1, u0:u1]))
-        frames = [pairs[first:last] for first, last in pairwise(run.first)]
+        flat = memory.reshape(len(memory), plan.frame.n_rows, -1)
+        rectangles = run.rectangles.tolist()
+        bounds = enumerate(pairwise(run.first))
         decoded = read_run(source, plan.level, run.frame_row, run.frame_columns, plan.reduce, memory)
-        for pasted, is_there in zip(frames, decoded, strict=True):
-            for target, pixels in pasted:
-                target[...] = pixels if is_there else GLASS
+        # Several are decoded, then copied: each decoded frame drives the interpreter out of the processor's caches.
+        while are_there := list(islice(decoded, len(memory))):
+            for is_there, (number, (first, last)) in zip(are_there, bounds, strict=False):
+                pixels = flat[number % len(memory)]
+                for position, y0, y1, x0, x1, v0, v1, u0, u1 in rectangles[first:last]:
+                    batch, slot = divmod(position, batch_size)
+                    batches[batch][slot, y0:y1, x0:x1] = pixels[v0:v1, u0:u1] if is_there else GLASS
         return run.n_completed
 
     n_done, number = 0, 0
-    completed = work_ahead(paste, jobs(), threads, weigh=lambda job: job[0].n_completed, ahead=batch_size)
-    for n_more in chain(completed, [n_tiles]):
-        n_done += n_more
+    completed = work_ahead(paste, jobs(), threads, weigh=lambda job: job[0].n_completed, portion=batch_size)
+    for n_more in chain(completed, [[n_tiles]]):
+        n_done += sum(n_more)
         while number * batch_size < n_tiles and n_done >= min((number + 1) * batch_size, n_tiles):
             begin(number)
             cut = begun.pop(number).reshape(-1, plan.crop.n_rows, plan.crop.n_columns, N_SAMPLES)

@@ -1,6 +1,6 @@
 """A small picture of the whole slide, made in bounded memory."""
 
-from itertools import product
+from itertools import chain, product
 from typing import Final
 
 import numpy as np
@@ -56,7 +56,7 @@ def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM, *, th
         memory = frame_memory(frame)
         for number, is_there in enumerate(read_run(source, level, frame_row, frame_columns, reduce, memory)):
             part = strip[:, number * frame.n_columns : (number + 1) * frame.n_columns]
-            part[...] = memory[:rows, : part.shape[1]] if is_there else GLASS
+            part[...] = memory[number % len(memory), :rows, : part.shape[1]] if is_there else GLASS
         rows_of, row_starts = np.unique((top + np.arange(rows)) // block_y, return_index=True)
         columns_of, column_starts = np.unique((left + np.arange(columns)) // block_x, return_index=True)
         by_row = np.add.reduceat(strip, row_starts, axis=0, dtype=np.float32)
@@ -67,7 +67,7 @@ def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM, *, th
     grid, length = size.divided_by(frame), run_length(level)
     starts = product(range(grid.n_rows), range(0, grid.n_columns, length))
     runs = ((row, range(start, min(start + length, grid.n_columns))) for row, start in starts)
-    for where, sums, sizes in work_ahead(add_up, runs, threads):
+    for where, sums, sizes in chain.from_iterable(work_ahead(add_up, runs, threads)):
         total[where] += sums
         count[where] += sizes
 
