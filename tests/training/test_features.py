@@ -11,7 +11,7 @@ from tests.array_source import ArraySource
 from vst_dicom.domain.errors import InputError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.predict.engine import TorchEngine
-from vst_dicom.predict.head import with_context
+from vst_dicom.predict.context import with_context
 from vst_dicom.tiles.grid import lay_grid
 from vst_dicom.tiles.sampler import sample_tiles
 from vst_dicom.tiles.thumbnail import read_thumbnail

@@ -17,7 +17,8 @@ from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.result import BundleIdentity
 from vst_dicom.domain.signature import PanelSignature
-from vst_dicom.predict.head import Head, parse_head
+from vst_dicom.predict.head import parse_head
+from vst_dicom.predict.members import Head
 from vst_dicom.predict.manifest import (
     CARD_FILE,
     CARD_PAGE_FILE,

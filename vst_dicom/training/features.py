@@ -16,7 +16,7 @@ from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import PixelSource
 from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.predict.engine import TorchEngine
-from vst_dicom.predict.head import with_context
+from vst_dicom.predict.context import with_context
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.grid import LEAST_TISSUE, TILE_UM, tile_size_px
 from vst_dicom.tiles.sampler import TILE_PX, sample_tiles
@@ -51,7 +51,7 @@ class SectionSpots:
     centers_px
         x, y in the image, shape ``(n_spots, 2)``.
     features
-        Own and neighborhood features, see `vst_dicom.predict.head.with_context`.
+        Own and neighborhood features, see `vst_dicom.predict.context.with_context`.
     plain
         Number of nuclei, mean hematoxylin and mean eosin density, shape ``(n_spots, 3)``.
     expression
@@ -137,7 +137,7 @@ def describe_spots(
     progress
         Called with spots done and spots in all.
     context
-        Sides of the squares, in tiles, that the head reads, see `vst_dicom.predict.head.with_context`.
+        Sides of the squares, in tiles, that the head reads, see `vst_dicom.predict.context.with_context`.
 
     Raises
     ------
@@ -230,7 +230,7 @@ def describe_places(
     tissue
         Where it lies; found anew without it.
     context
-        Sides of the squares, in tiles, see `vst_dicom.predict.head.with_context`.
+        Sides of the squares, in tiles, see `vst_dicom.predict.context.with_context`.
 
     Returns
     -------

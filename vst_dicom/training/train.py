@@ -19,7 +19,7 @@ from vst_dicom.files import refuse_existing, whole_folder
 from vst_dicom.maps.signatures import read_signatures
 from vst_dicom.predict.bundle import MANIFEST_FILE, load_bundle
 from vst_dicom.predict.engine import TorchEngine
-from vst_dicom.predict.head import Head
+from vst_dicom.predict.members import Head
 from vst_dicom.predict.manifest import (
     CARD_FILE,
     CARD_PAGE_FILE,
