@@ -12,7 +12,7 @@ from vst_dicom.domain.tiles import TileBatch, TileGrid
 from vst_dicom.predict.appearance import N_APPEARANCE, describe_appearance
 from vst_dicom.predict.bundle import Bundle
 from vst_dicom.predict.encoders import build_encoder
-from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine
+from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine, embed
 from vst_dicom.predict.head import with_context
 from vst_dicom.predict.manifest import ENCODER_FILE
 from vst_dicom.predict.members import deviation
@@ -93,7 +93,7 @@ class Predictor:
         )
         tile = TileBatch(np.zeros(1, dtype=np.int64), reference_tile(spec.tile_px)[np.newaxis])
         check_reference(
-            self.engine.embed([tile], 1)[0], bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
+            embed(self.engine, [tile], 1)[0], bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
         )
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
@@ -118,7 +118,7 @@ class Predictor:
         trust, tissue = self.bundle.trust, self.bundle.tissue
         appearance = np.empty((len(grid), N_APPEARANCE), dtype=np.float32)
         seen = batches if trust.familiarity is None else _describe_passing(batches, appearance)
-        embeddings = self.engine.embed(seen, len(grid), progress)
+        embeddings = embed(self.engine, seen, len(grid), progress)
         values, members = self.express(embeddings, grid)
         return Prediction(
             ExpressionTable(self.bundle.genes, values),
