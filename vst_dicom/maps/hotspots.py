@@ -8,7 +8,7 @@ autocorrelation, on the same tissue, and no hotspot.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,18 @@ _SEED: Final = 20260101
 """Of the surrogates: the same slide gives the same hotspots."""
 
 
+class Members(Protocol):
+    """Predictions of the members of a head."""
+
+    def __len__(self) -> int:
+        """Give how many there are."""
+        ...
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Give each, shape ``(n_tiles, n_genes)``."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Doubt:
     """What is known about how sure predictions are.
@@ -53,7 +65,8 @@ class Doubt:
     Parameters
     ----------
     members
-        What each member of the head predicts, shape ``(n_members, n_tiles, n_genes)``; None for a head without.
+        What each member of the head predicts, each of shape ``(n_tiles, n_genes)``, one looked at after the other;
+        None for a head without.
     half_width
         Half the width of the interval of each value, from held-out patients, shape ``(n_tiles, n_genes)``; None where
         too few were held out.
@@ -61,7 +74,7 @@ class Doubt:
         Grid cells of tissue that has no tile, being unlike the training tissue, shape ``(n, 2)``.
     """
 
-    members: NDArray[np.float32] | None
+    members: Members | None
     half_width: NDArray[np.float32] | None
     masked_cells: NDArray[np.int32]
 

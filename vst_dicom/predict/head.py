@@ -12,7 +12,6 @@ from vst_dicom.predict.members import Head
 from vst_dicom.predict.mlp_head import MlpHead
 from vst_dicom.predict.ridge_head import RidgeHead
 
-
 _RIDGE_TENSORS: Final = ("mean", "components", "coefficients", "intercept")
 _MEMBERS: Final = "member_coefficients"
 _MLP_TENSORS: Final = ("mean", "components", "hidden_weights", "hidden_bias", "weights", "bias")

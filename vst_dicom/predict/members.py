@@ -118,7 +118,7 @@ class Head(ABC):
         ValueError
             If the head does not take so many features.
         """
-        n_tiles, embed_dim = embeddings.shape
+        embed_dim = embeddings.shape[1]
         if embed_dim == 0 or self.n_features % embed_dim:
             msg = f"a head of {self.n_features} features does not take tiles of {embed_dim}"
             raise ValueError(msg)

@@ -11,9 +11,9 @@ from vst_dicom.domain.expression import ExpressionTable
 from vst_dicom.domain.tiles import TileBatch, TileGrid
 from vst_dicom.predict.appearance import N_APPEARANCE, describe_appearance
 from vst_dicom.predict.bundle import Bundle
-from vst_dicom.predict.encoders import build_encoder
-from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine
 from vst_dicom.predict.context import Surroundings
+from vst_dicom.predict.encoders import build_encoder
+from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine, each_once, embed
 from vst_dicom.predict.manifest import ENCODER_FILE
 from vst_dicom.predict.members import MemberPredictions, deviation
 from vst_dicom.predict.reference import check_reference, reference_tile
@@ -92,7 +92,7 @@ class Predictor:
         )
         tile = TileBatch(np.zeros(1, dtype=np.int64), reference_tile(spec.tile_px)[np.newaxis])
         check_reference(
-            self.engine.embed([tile], 1)[0], bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
+            embed(self.engine, [tile], 1)[0], bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
         )
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
@@ -121,7 +121,7 @@ class Predictor:
         distance = np.empty(len(grid), dtype=np.float32)
         tissue_class = np.empty(len(grid), dtype=np.int8)
         n_done = 0
-        for indices, embeddings in self.engine.stream(each_once(passing.watch(batches), len(grid))):
+        for indices, embeddings in self.engine.stream(passing.watch(each_once(batches, len(grid)))):
             projected[indices] = head.project(embeddings)
             if trust.familiarity is not None:
                 distance[indices] = trust.familiarity.distance(passing.appearance[indices], embeddings)
