@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vst_dicom.domain.expression import ExpressionTable
 from vst_dicom.domain.tiles import TileBatch, TileGrid
+from vst_dicom.predict.ahead import ahead
 from vst_dicom.predict.appearance import N_APPEARANCE, describe_appearance
 from vst_dicom.predict.bundle import Bundle
 from vst_dicom.predict.context import Surroundings
@@ -98,6 +99,9 @@ class Predictor:
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
         """Predict relative expression and tissue class for every tile of the grid, and how far to trust it.
 
+        Batches are made in another thread while the network works on the last ones. What is kept of a tile is small:
+        its part in the scores around it, see `vst_dicom.predict.members.Head.project`.
+
         Parameters
         ----------
         batches
@@ -121,7 +125,7 @@ class Predictor:
         distance = np.empty(len(grid), dtype=np.float32)
         tissue_class = np.empty(len(grid), dtype=np.int8)
         n_done = 0
-        for indices, embeddings in self.engine.stream(passing.watch(each_once(batches, len(grid)))):
+        for indices, embeddings in self.engine.stream(ahead(passing.watch(each_once(batches, len(grid))))):
             projected[indices] = head.project(embeddings)
             if trust.familiarity is not None:
                 distance[indices] = trust.familiarity.distance(passing.appearance[indices], embeddings)
