@@ -122,6 +122,9 @@ class SlideResult:
     masked_cells
         Grid row and column of tissue without a prediction to be trusted, shape ``(n_masked, 2)``: it is in no other
         field.
+    computed
+        By which library, in which arithmetic and on what, and what lack of memory changed of that; for people, and in
+        no name.
     """
 
     key: str
@@ -140,3 +143,4 @@ class SlideResult:
     half_width: NDArray[np.float32] | None = None
     interval_note: str = ""
     masked_cells: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int32))
+    computed: str = ""

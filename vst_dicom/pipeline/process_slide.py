@@ -196,6 +196,7 @@ def process_slide(
         half_width=half_width,
         interval_note="" if uncertainty is None else uncertainty.describe(),
         masked_cells=trusted.masked_cells,
+        computed=str(predictor.engine.facts),
     )
 
     summary = write_results(out, slide, predictor, result, choices.forms, encoding, stages, overwrite=choices.overwrite)

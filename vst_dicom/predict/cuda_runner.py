@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vst_dicom.predict.engine import Answer, EngineName, Precision
+from vst_dicom.domain.engine import EngineName, Precision
+from vst_dicom.predict.engine import Answer
 from vst_dicom.predict.folding import fold_norms
 from vst_dicom.predict.manifest_model import Rgb
 from vst_dicom.predict.torch_runner import normalization, within_memory

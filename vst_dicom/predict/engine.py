@@ -7,18 +7,16 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vst_dicom.domain.engine import EngineFacts, EngineName, Precision
 from vst_dicom.domain.tiles import TileBatch
 
 Device = Literal["auto", "cpu", "cuda"]
-EngineName = Literal["torch", "openvino"]
 EngineChoice = Literal["auto", "torch", "openvino"]
-Precision = Literal["fp32", "fp16", "bf16"]
 PrecisionChoice = Literal["auto", "fp32", "fp16", "bf16"]
 Progress = Callable[[int, int], None]
 """Called with tiles done and tiles in all."""
@@ -103,7 +101,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def facts(self) -> "EngineFacts":
+    def facts(self) -> EngineFacts:
         """What a result says about it."""
         ...
 
@@ -120,31 +118,6 @@ class Engine(Protocol):
             If memory does not suffice for a single tile.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class EngineFacts:
-    """How features were computed.
-
-    Parameters
-    ----------
-    name, device_name, precision, batch_size
-        As of `Engine`, after whatever memory forced upon it.
-    probe_ms
-        What was measured before the choice: milliseconds per tile, by candidate; empty where there was no choice.
-    steps_down
-        What was given up because memory ran out, in plain words, in this order; empty where all went as chosen.
-    """
-
-    name: EngineName
-    device_name: str
-    precision: Precision
-    batch_size: int
-    probe_ms: dict[str, float] = field(default_factory=dict)
-    steps_down: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.precision} on {self.device_name}"
 
 
 def embed(

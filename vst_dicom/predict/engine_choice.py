@@ -12,15 +12,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from vst_dicom.domain.engine import EngineName, Precision
 from vst_dicom.domain.errors import BundleError, UsageError
-from vst_dicom.predict.engine import (
-    Device,
-    EngineChoice,
-    EngineName,
-    Precision,
-    PrecisionChoice,
-    Runner,
-)
+from vst_dicom.predict.engine import Device, EngineChoice, PrecisionChoice, Runner
 from vst_dicom.predict.engine_memory import EngineMemory, Remembered
 from vst_dicom.predict.frozen_encoder import FrozenEncoder
 from vst_dicom.predict.ladder import LadderEngine, Rung

@@ -11,9 +11,9 @@ from typing import Final
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from vst_dicom.domain.engine import EngineName
 from vst_dicom.domain.errors import ResourceError
 from vst_dicom.files import whole_file
-from vst_dicom.predict.engine import EngineName
 from vst_dicom.predict.frozen_encoder import FrozenEncoder
 from vst_dicom.predict.openvino_library import cpu_model, openvino_version
 

@@ -14,9 +14,10 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from vst_dicom.domain.engine import EngineFacts, EngineName, Precision
 from vst_dicom.domain.errors import BundleError, ResourceError, UsageError
 from vst_dicom.domain.tiles import TileBatch
-from vst_dicom.predict.engine import Answer, DeviceMemoryError, EngineFacts, EngineName, Features, Precision, Runner
+from vst_dicom.predict.engine import Answer, DeviceMemoryError, Features, Runner
 
 _log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ class LadderEngine:
     batch_size
         Most tiles that go through a network at once.
     probe_ms
-        What was measured before the choice, see `EngineFacts`.
+        What was measured before the choice, see `vst_dicom.domain.engine.EngineFacts`.
 
     Raises
     ------

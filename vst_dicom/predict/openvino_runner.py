@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vst_dicom.domain.engine import EngineName, Precision
 from vst_dicom.domain.errors import UsageError
-from vst_dicom.predict.engine import Answer, DeviceMemoryError, EngineName, Precision
+from vst_dicom.predict.engine import Answer, DeviceMemoryError
 from vst_dicom.predict.openvino_library import has_bf16, import_openvino
 
 _MOST_STREAMS: Final = 4

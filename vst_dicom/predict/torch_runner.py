@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vst_dicom.predict.engine import Answer, DeviceMemoryError, EngineName, Precision
+from vst_dicom.domain.engine import EngineName, Precision
+from vst_dicom.predict.engine import Answer, DeviceMemoryError
 from vst_dicom.predict.folding import fold_norms
 from vst_dicom.predict.manifest_model import Rgb
 
