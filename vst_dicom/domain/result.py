@@ -124,6 +124,9 @@ class SlideResult:
         field.
     coarse
         Whether one tile of four was predicted and stands for the others, ahead of the whole result.
+    computed
+        By which library, in which arithmetic and on what, and what lack of memory changed of that; for people, and in
+        no name.
     """
 
     key: str
@@ -143,3 +146,4 @@ class SlideResult:
     interval_note: str = ""
     masked_cells: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int32))
     coarse: bool = False
+    computed: str = ""

@@ -285,7 +285,8 @@ def _contributing_equipment(header: Dataset, result: SlideResult) -> list[Datase
     model.DeviceSerialNumber = bundle.sha256[: codes.MAX_LONG_STRING]
     model.DeviceUID = device_uid(bundle)
     model.ContributionDateTime = result.created.astimezone(UTC).strftime("%Y%m%d%H%M%S+0000")
-    model.ContributionDescription = plain(f"{bundle.description}. {RESEARCH_USE_ONLY}", 1024)
+    computed = f" Computed {result.computed}." if result.computed else ""
+    model.ContributionDescription = plain(f"{bundle.description}. {RESEARCH_USE_ONLY}{computed}", 1024)
     items.append(model)
     return items
 

@@ -210,6 +210,7 @@ def process_slide(
         interval_note="" if uncertainty is None else uncertainty.describe(),
         masked_cells=trusted.masked_cells,
         coarse=choices.coarse,
+        computed=str(predictor.engine.facts),
     )
 
     summary = write_results(out, slide, predictor, result, choices.forms, encoding, stages, overwrite=choices.overwrite)

@@ -84,7 +84,11 @@ class SlideProcessor:
             choices = Choices(forms=SHADOW_FORMS, job_key=job.key, shadow_of=shadow.of_key)
         now = job.started_at or job.created_at
         with open_slide([self._settings.spool / name for name in names]) as slide:
-            process_slide(slide, predictor, out, choices=choices, now=now, progress=attempt.report)
+            try:
+                process_slide(slide, predictor, out, choices=choices, now=now, progress=attempt.report)
+            finally:
+                if predictor.engine.facts.steps_down:
+                    self._loaded = None  # the next slide starts at the top again: memory may be free by then
         if shadow is not None:
             attempt.report("compare", 0, 1)
             compare_with_main(self._settings.results / shadow.of_key, out, shadow.of_key)
@@ -168,7 +172,15 @@ def run_processing(settings: Settings, stop: Event, *, load_predictor: LoadPredi
 
     def load(bundle: str) -> Predictor:
         chosen = settings.predict
-        return Predictor(load_bundle(bundle), device=chosen.device, batch_size=chosen.batch_size)
+        return Predictor(
+            load_bundle(bundle),
+            engine=chosen.engine,
+            device=chosen.device,
+            precision=chosen.precision,
+            batch_size=chosen.batch_size,
+            threads=chosen.threads,
+            cache=settings.cache,
+        )
 
     database = open_database(settings.database)
     processor = SlideProcessor(database, settings, load_predictor or load)
