@@ -121,6 +121,8 @@ class PredictSettings(Section):
     """Id or folder of the model bundle."""
     shadow: tuple[str, ...] = ()
     """Further bundles that run after it on every slide, for comparison; their results stay here and go nowhere."""
+    coarse_first: bool = False
+    """Whether a quick result from one tile of four goes ahead of the whole one; costs a quarter more computing."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What computes; auto takes the GPU where there is one."""
     engine: Literal["auto", "torch", "openvino"] = "auto"

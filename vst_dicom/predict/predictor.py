@@ -55,6 +55,16 @@ class Prediction:
     tissue_class: NDArray[np.int8] | None = None
     members: MemberPredictions | None = None
 
+    def of_tiles(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Prediction":
+        """Take some tiles: a mask, or indices in the order that is wanted."""
+        return Prediction(
+            ExpressionTable(self.expression.genes, self.expression.values[rows]),
+            None if self.distance is None else self.distance[rows],
+            None if self.half_width is None else self.half_width[rows],
+            None if self.tissue_class is None else self.tissue_class[rows],
+            None if self.members is None else self.members.of_tiles(rows),
+        )
+
 
 class Predictor:
     """A bundle on a device.
@@ -97,7 +107,7 @@ class Predictor:
         )
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
-        """Predict relative expression and tissue class for every tile of the grid, and how far to trust it.
+        """Predict relative expression and tissue class for every tile, and how far to trust it.
 
         Batches are made in another thread while the network works on the last ones. What is kept of a tile is small:
         its part in the scores around it, see `vst_dicom.predict.members.Head.project`.
