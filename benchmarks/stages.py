@@ -19,6 +19,7 @@ from vst_dicom.encode.map_values import LinearMapping, ValueRange, store_whole_n
 from vst_dicom.encode.parametric_map import parametric_map_objects
 from vst_dicom.encode.writing import write_dicom
 from vst_dicom.predict.bundle import load_bundle
+from vst_dicom.predict.engine import embed
 from vst_dicom.predict.predictor import Predictor
 from vst_dicom.simulate.writing import SlideRecipe, write_simulated_slide
 from vst_dicom.slide.opening import open_slide
@@ -74,7 +75,7 @@ def _measure_predicting(slide: Slide, rounds: int) -> Pair:
     batches = list(sample_tiles(slide, few.corners_px, few.tile_size))
 
     def limit() -> None:
-        predictor.engine.embed(batches, len(few))
+        embed(predictor.engine, batches, len(few))
 
     def ours() -> None:
         predictor.predict(sample_tiles(slide, few.corners_px, few.tile_size), few)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from tests.array_source import ArraySource
 from vst_dicom.domain.errors import InputError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
-from vst_dicom.predict.engine import TorchEngine
-from vst_dicom.predict.head import with_context
+from vst_dicom.predict.context import with_context
+from vst_dicom.predict.engine import TorchEngine, embed
 from vst_dicom.tiles.grid import lay_grid
 from vst_dicom.tiles.sampler import sample_tiles
 from vst_dicom.tiles.thumbnail import read_thumbnail
@@ -56,7 +56,7 @@ def test_training_at_the_middle_of_a_tile_sees_what_prediction_sees_there(
     source = source_of(image)
     grid, _ = lay_grid(source.levels[0], find_tissue(read_thumbnail(source)))
     batches = sample_tiles(source, grid.corners_px, grid.tile_size)
-    predicted = with_context(engine.embed(batches, len(grid)), grid.cells)
+    predicted = with_context(embed(engine, batches, len(grid)), grid.cells)
 
     trained, _ = describe_places(source, grid.centers_px, engine, "S")
 

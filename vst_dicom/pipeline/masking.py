@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from vst_dicom.domain.errors import UnfamiliarTissueError
 from vst_dicom.domain.expression import ExpressionTable, PanelGene
 from vst_dicom.domain.tiles import TileGrid, TileQuality
+from vst_dicom.predict.members import MemberPredictions
 from vst_dicom.predict.predictor import Prediction
 
 CANNOT_TELL = "this bundle cannot tell unfamiliar tissue: nothing was masked, whatever the slide shows"
@@ -36,7 +37,7 @@ class Trusted:
     distance: NDArray[np.float32] | None
     half_width: NDArray[np.float32] | None
     tissue_class: NDArray[np.int8] | None
-    members: NDArray[np.float32] | None
+    members: MemberPredictions | None
     masked_cells: NDArray[np.int32]
     warnings: tuple[str, ...]
 
@@ -44,9 +45,9 @@ class Trusted:
         """Half widths of the intervals of some genes."""
         return None if self.half_width is None else self.half_width[:, self._columns(genes)]
 
-    def members_of(self, genes: Sequence[PanelGene]) -> NDArray[np.float32] | None:
+    def members_of(self, genes: Sequence[PanelGene]) -> MemberPredictions | None:
         """Predictions of the members for some genes."""
-        return None if self.members is None else self.members[:, :, self._columns(genes)]
+        return None if self.members is None else self.members.of_genes(self._columns(genes))
 
     def _columns(self, genes: Sequence[PanelGene]) -> list[int]:
         column_of = {gene.gene.symbol: column for column, gene in enumerate(self.expression.genes)}
@@ -105,7 +106,7 @@ def mask_untrusted(grid: TileGrid, quality: TileQuality, prediction: Prediction,
         prediction.distance[keep],
         None if prediction.half_width is None else prediction.half_width[keep],
         None if prediction.tissue_class is None else prediction.tissue_class[keep],
-        None if prediction.members is None else prediction.members[:, keep],
+        None if prediction.members is None else prediction.members.of_tiles(keep),
         grid.cells[masked],
         (warning,) if n_masked else (),
     )

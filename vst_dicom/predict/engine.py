@@ -3,7 +3,7 @@
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,111 @@ Progress = Callable[[int, int], None]
 _AUTOCAST: Final[dict[str, torch.dtype]] = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _IN_FLIGHT: Final = 2
 """Batches that the accelerator may have in work before the oldest answer is fetched."""
+
+
+Features = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Indices of tiles, shape ``(n,)``, and what the encoder makes of them, shape ``(n, embed_dim)``."""
+
+
+class Engine(Protocol):
+    """An encoder on a device, ready to work."""
+
+    @property
+    def name(self) -> str:
+        """What computes: ``torch`` or ``openvino``."""
+        ...
+
+    @property
+    def device_name(self) -> str:
+        """Where, for people: ``cpu (2 threads)``, or the name of the accelerator."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """Arithmetic."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Most tiles that go through the network at once; may shrink while it works."""
+        ...
+
+    @property
+    def embed_dim(self) -> int:
+        """Features per tile."""
+        ...
+
+    def stream(self, batches: Iterable[TileBatch]) -> Iterator[Features]:
+        """Features of tiles, part by part.
+
+        A batch is taken only when the device has room for it, and a part is given as soon as it is done; while the
+        device works on one batch the next may be read. Parts need be neither whole batches nor in their order.
+
+        Raises
+        ------
+        ResourceError
+            If memory does not suffice for a single tile.
+        """
+        ...
+
+
+def embed(
+    engine: Engine, batches: Iterable[TileBatch], n_tiles: int, progress: Progress | None = None
+) -> NDArray[np.float32]:
+    """Features of all tiles of a grid, together.
+
+    Parameters
+    ----------
+    engine
+        Computes them.
+    batches
+        Tiles in any order; each index from 0 to ``n_tiles - 1`` exactly once.
+    n_tiles
+        How many tiles there are in all.
+    progress
+        Called after every part.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape ``(n_tiles, embed_dim)``, rows in the order of the indices.
+
+    Raises
+    ------
+    ResourceError
+        If memory does not suffice for a single tile.
+    ValueError
+        If a tile is missing, comes twice or lies outside.
+    """
+    embeddings = np.empty((n_tiles, engine.embed_dim), dtype=np.float32)
+    n_done = 0
+    for indices, features in engine.stream(each_once(batches, n_tiles)):
+        embeddings[indices] = features
+        n_done += len(indices)
+        if progress is not None:
+            progress(n_done, n_tiles)
+    return embeddings
+
+
+def each_once(batches: Iterable[TileBatch], n_tiles: int) -> Iterator[TileBatch]:
+    """Pass batches on, and see that they hold each tile of a grid exactly once.
+
+    Raises
+    ------
+    ValueError
+        If a tile comes twice or lies outside, or after the last batch if one is missing.
+    """
+    seen = np.zeros(n_tiles, dtype=np.bool_)
+    for batch in batches:
+        if len(batch.indices) and (batch.indices.min() < 0 or batch.indices.max() >= n_tiles):
+            raise ValueError("a tile's index lies outside the grid")
+        if seen[batch.indices].any() or len(np.unique(batch.indices)) < len(batch.indices):
+            raise ValueError("a tile came twice")
+        seen[batch.indices] = True
+        yield batch
+    if not seen.all():
+        msg = f"{n_tiles - int(seen.sum())} of {n_tiles} tiles never came"
+        raise ValueError(msg)
 
 
 def choose_device(device: Device) -> torch.device:
@@ -82,6 +187,7 @@ class TorchEngine:
             raise UsageError(msg)
         if threads is not None:
             torch.set_num_threads(threads)
+        self.name = "torch"
         self.precision: Precision = precision
         self.batch_size = batch_size
         self.embed_dim = embed_dim
@@ -97,64 +203,16 @@ class TorchEngine:
             return f"cuda ({torch.cuda.get_device_name(self.device)})"
         return f"cpu ({torch.get_num_threads()} threads)"
 
-    def embed(
-        self, batches: Iterable[TileBatch], n_tiles: int, progress: Progress | None = None
-    ) -> NDArray[np.float32]:
-        """Features of tiles.
-
-        While the device works on one batch the next is read and copied, so `batches` should be lazy.
-
-        Parameters
-        ----------
-        batches
-            Tiles in any order; each index from 0 to ``n_tiles - 1`` exactly once.
-        n_tiles
-            How many tiles there are in all.
-        progress
-            Called after every batch.
-
-        Returns
-        -------
-        NDArray[np.float32]
-            Shape ``(n_tiles, embed_dim)``, rows in the order of the indices.
-
-        Raises
-        ------
-        ResourceError
-            If memory does not suffice for a single tile.
-        ValueError
-            If a tile is missing, comes twice or lies outside.
-        """
-        embeddings = np.empty((n_tiles, self.embed_dim), dtype=np.float32)
-        seen = np.zeros(n_tiles, dtype=np.bool_)
+    def stream(self, batches: Iterable[TileBatch]) -> Iterator[Features]:
+        """Features of tiles, part by part; see `Engine.stream`."""
         pending: deque[tuple[NDArray[np.int64], Tensor]] = deque()
-        n_done = 0
-
-        def fetch() -> None:
-            nonlocal n_done
-            indices, features = pending.popleft()
-            embeddings[indices] = features.float().cpu().numpy()
-            n_done += len(indices)
-            if progress is not None:
-                progress(n_done, n_tiles)
-
-        with torch.inference_mode():
-            for batch in batches:
-                if len(batch.indices) and (batch.indices.min() < 0 or batch.indices.max() >= n_tiles):
-                    raise ValueError("a tile's index lies outside the grid")
-                if seen[batch.indices].any() or len(np.unique(batch.indices)) < len(batch.indices):
-                    raise ValueError("a tile came twice")
-                seen[batch.indices] = True
-                for part, features in self._forward(batch):
-                    pending.append((part, features))
-                    if self.device.type == "cpu" or len(pending) > _IN_FLIGHT:
-                        fetch()
-            while pending:
-                fetch()
-        if not seen.all():
-            msg = f"{n_tiles - int(seen.sum())} of {n_tiles} tiles never came"
-            raise ValueError(msg)
-        return embeddings
+        for batch in batches:
+            for part in self._forward(batch):
+                pending.append(part)
+                if self.device.type == "cpu" or len(pending) > _IN_FLIGHT:
+                    yield _fetch(*pending.popleft())
+        while pending:
+            yield _fetch(*pending.popleft())
 
     def _forward(self, batch: TileBatch) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Features on the device, in parts that fit its memory."""
@@ -162,7 +220,8 @@ class TorchEngine:
         while start < len(batch.indices):
             stop = start + self.batch_size
             try:
-                features = self._encode(batch.images[start:stop])
+                with torch.inference_mode():
+                    features = self._encode(batch.images[start:stop])
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -191,6 +250,11 @@ class TorchEngine:
         self.batch_size //= 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _fetch(indices: NDArray[np.int64], features: Tensor) -> Features:
+    """Wait for features and take them from the device."""
+    return indices, features.float().cpu().numpy()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
