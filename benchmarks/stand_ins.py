@@ -1,13 +1,13 @@
 """Stand-ins: a slide as large as wanted without its bytes, and a model without its network."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil, sqrt
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Final, Self
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ from vst_dicom.slide.opening import open_slide
 _FRAME_PX = 256
 _TILE_PX = 224
 _FACTORS = (1, 4, 16)
+_N_WAVES = 16
 _SIDE_PER_TISSUE = 1.5
 """A square of tissue in the middle of a slide whose sides are so much longer."""
 
@@ -116,39 +117,45 @@ def _enlarged(source: SourceSlide, size: MatrixSize) -> SourceSlide:
 
 
 class NoNetwork:
-    """An engine that makes up features, smooth over the grid, at nearly no cost."""
+    """An engine that makes up features, smooth over a square of tissue, at nearly no cost.
 
-    def __init__(self, engine: Any, mean: NDArray[np.floating]) -> None:
-        self.batch_size = engine.batch_size
-        self.device_name = "none"
+    Parameters
+    ----------
+    mean
+        Features that every tile has about.
+    side
+        Tiles in a row of the tissue.
+    """
+
+    name = "none"
+    device_name = "none"
+    precision: Final = "fp32"
+    batch_size = 32
+
+    def __init__(self, mean: NDArray[np.floating], side: int) -> None:
+        self.embed_dim = len(mean)
+        self._side = side
         self._mean = mean.astype(np.float32)
-        waves = np.random.default_rng(0).normal(0, 0.05, (16, len(mean)))
+        waves = np.random.default_rng(0).normal(0, 0.05 * np.linalg.norm(mean), (_N_WAVES, len(mean)))
         self._waves = waves.astype(np.float32)
 
-    def embed(
-        self,
-        batches: Iterable[TileBatch],
-        n_tiles: int,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> NDArray[np.float32]:
-        """Take the batches, and make up features by the number of the tile."""
-        n_done = 0
+    def stream(self, batches: Iterable[TileBatch]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Make features up by the number of the tile."""
         for batch in batches:
-            n_done += len(batch.indices)
-            if progress is not None:
-                progress(n_done, n_tiles)
-        side = max(1, round(sqrt(n_tiles)))
-        rows, columns = np.divmod(np.arange(n_tiles), side)
-        phases = np.stack([np.sin((rows * (k % 4 + 1) + columns * (k // 4 + 1)) / 9 + k) for k in range(16)], axis=1)
-        spot = 3 * np.exp(-((rows - side / 2) ** 2 + (columns - side / 2) ** 2) / 18)  # for a hotspot to be found
-        return (phases + spot[:, None]).astype(np.float32) @ self._waves * np.linalg.norm(self._mean) + self._mean
+            rows, columns = np.divmod(batch.indices, self._side)
+            phases = np.stack(
+                [np.sin((rows * (k % 4 + 1) + columns * (k // 4 + 1)) / 9 + k) for k in range(_N_WAVES)], axis=1
+            )
+            bump = np.exp(-((rows - self._side / 2) ** 2 + (columns - self._side / 2) ** 2) / 18)
+            phases[:, 0] += 12 * bump  # for a hotspot to be found
+            yield batch.indices, phases.astype(np.float32) @ self._waves + self._mean
 
 
-def make_predictor(n_genes: int) -> Predictor:
+def make_predictor(n_genes: int, n_tiles: int) -> Predictor:
     """Put the shipped bundle on an engine without a network; its first `n_genes` genes are shown."""
     bundle = _showing(load_bundle(), n_genes)
     predictor = Predictor(bundle, device="cpu")
-    predictor.engine = NoNetwork(predictor.engine, bundle.reference_embedding)  # type: ignore[assignment]
+    predictor.engine = NoNetwork(bundle.reference_embedding, ceil(sqrt(n_tiles)))  # type: ignore[assignment]
     return predictor
 
 
