@@ -4,7 +4,6 @@ Started by `benchmarks.peers`. Of this product it uses the network alone, so tha
 """
 
 import json
-import resource
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.processes import peak_mb
+
 _TILE_PX: Final = 224
 _SPACING_UM: Final = 0.5
 _BATCH: Final = 32
@@ -27,15 +28,15 @@ def main() -> None:
     name, slide, tiles, weights, features = sys.argv[1:]
     torch.set_num_threads(1)
     _define_missing_operators()
-    run, package = {"tiatoolbox": (_tiatoolbox, "tiatoolbox"), "lazyslide": (_lazyslide, "lazyslide")}[name]
+    run = {"tiatoolbox": _tiatoolbox, "lazyslide": _lazyslide}[name]
     given = np.load(tiles)
     work = run(_network(Path(weights)), Path(slide), given["corners_px"], given["mask"], float(given["spacing_um"]))
     wall, cpu = perf_counter(), process_time()
     found, order_px = work()
     wall, cpu = perf_counter() - wall, process_time() - cpu
     np.savez(features, features=found, corners_px=order_px)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"cpu_s": cpu, "wall_s": wall, "peak_mb": peak_mb, "n_tiles": len(found), "version": version(package)}))  # noqa: T201
+    cost = {"cpu_s": cpu, "wall_s": wall, "peak_mb": peak_mb(), "n_tiles": len(found), "version": version(name)}
+    print(json.dumps(cost))  # noqa: T201
 
 
 def _define_missing_operators() -> None:
