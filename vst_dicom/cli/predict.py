@@ -30,6 +30,23 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class EngineChoice(StrEnum):
+    """Library that computes."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+
+
+class Precision(StrEnum):
+    """Arithmetic."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
 def predict(
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT...", help="Folder of DICOM files, .dcm, .svs, .ndpi, .tif, .jpg …")
@@ -47,6 +64,13 @@ def predict(
         typer.Option(envvar="VST_DICOM_CONFIG", metavar="FILE", help="Settings; [encode] says how forms are written."),
     ] = None,
     device: Annotated[Device, typer.Option(help="auto takes the GPU where there is one.")] = Device.AUTO,
+    engine: Annotated[
+        EngineChoice, typer.Option(help="Library; auto takes torch on the GPU, and on the CPU what is faster there.")
+    ] = EngineChoice.AUTO,
+    precision: Annotated[
+        Precision, typer.Option(help="auto takes half width on the GPU if the model allows it, fp32 on the CPU.")
+    ] = Precision.AUTO,
+    threads: Annotated[int, typer.Option(min=0, max=1024, help="CPU threads of the library; 0 takes every core.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Tiles computed together.")] = 32,
     pixel_spacing_um: Annotated[
         str,
@@ -75,7 +99,10 @@ def predict(
     spacing = parse_optional_spacing(pixel_spacing_um)
     choices = _choices(genes, formats, config, overwrite)
     slides = find_slides(inputs)
-    predictor = Predictor(load_bundle(bundle or DEFAULT_BUNDLE), device=device.value, batch_size=batch_size)
+    predictor = Predictor(
+        load_bundle(bundle or DEFAULT_BUNDLE), engine=engine.value, device=device.value, precision=precision.value,
+        batch_size=batch_size, threads=threads or None,
+    )  # fmt: skip
     first_failure: VstDicomError | None = None
     for files in slides:
         try:

@@ -1,8 +1,8 @@
 """Where readers, the sampler and encoders meet: levels, frames, a small picture of the slide."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,5 +92,34 @@ class PixelSource(Protocol):
         ------
         DamagedInstanceError
             If the frame cannot be decoded.
+        """
+        ...
+
+
+@runtime_checkable
+class RunSource(Protocol):
+    """A pixel source that decodes several frames of a row into the same memory, for whoever copies them at once."""
+
+    def read_run(
+        self, level: int, frame_row: int, frame_columns: Sequence[int], reduce: int = 1
+    ) -> Iterator[RgbImage | None]:
+        """Decode frames one after the other; safe to call from several threads at once.
+
+        Parameters
+        ----------
+        level, frame_row, reduce
+            As of `PixelSource.read_frame`.
+        frame_columns
+            Which frames of the row, in the order in which they are wanted.
+
+        Yields
+        ------
+        RgbImage or None
+            As of `PixelSource.read_frame`; the next frame may overwrite it.
+
+        Raises
+        ------
+        DamagedInstanceError
+            If a frame cannot be decoded, when its turn comes.
         """
         ...

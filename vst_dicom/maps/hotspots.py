@@ -98,11 +98,11 @@ class HotspotSearch:
     hotspots
         Numbered from 1, genes in the order of the table, the largest hotspot of a gene first.
     gi_star
-        Shape ``(n_tiles, n_genes)``; NaN for tiles outside the domain.
+        Shape ``(n_tiles, n_genes)``; NaN for tiles outside the domain. None where nothing was looked for.
     """
 
     hotspots: tuple[Hotspot, ...]
-    gi_star: NDArray[np.float32]
+    gi_star: NDArray[np.float32] | None
 
 
 def find_hotspots(

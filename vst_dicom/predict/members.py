@@ -157,9 +157,9 @@ class MemberPredictions:
         for prediction in self.head.express_members(self.scores):
             yield prediction[:, self.columns]
 
-    def of_tiles(self, keep: NDArray[np.bool_]) -> "MemberPredictions":
-        """Those of some tiles."""
-        return replace(self, scores=self.scores[keep])
+    def of_tiles(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "MemberPredictions":
+        """Those of some tiles: a mask, or indices in the order that is wanted."""
+        return replace(self, scores=self.scores[rows])
 
     def of_genes(self, columns: Sequence[int]) -> "MemberPredictions":
         """Those of some of these genes."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,15 @@ from vst_dicom.predict.ahead import ahead
 from vst_dicom.predict.appearance import N_APPEARANCE, describe_appearance
 from vst_dicom.predict.bundle import Bundle
 from vst_dicom.predict.context import Surroundings
-from vst_dicom.predict.encoders import build_encoder
-from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine, each_once, embed
+from vst_dicom.predict.engine import Device, Engine, EngineChoice, PrecisionChoice, Progress, each_once
+from vst_dicom.predict.engine_choice import EngineRequest, open_engine
+from vst_dicom.predict.frozen_encoder import FrozenEncoder
 from vst_dicom.predict.manifest import ENCODER_FILE
 from vst_dicom.predict.members import MemberPredictions, deviation
-from vst_dicom.predict.reference import check_reference, reference_tile
-from vst_dicom.predict.weights_file import read_tensors
+from vst_dicom.predict.reference import check_reference
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _TILES_AT_ONCE: Final = 4096
 """Tiles whose context lies in memory together."""
@@ -51,6 +55,16 @@ class Prediction:
     tissue_class: NDArray[np.int8] | None = None
     members: MemberPredictions | None = None
 
+    def of_tiles(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Prediction":
+        """Take some tiles: a mask, or indices in the order that is wanted."""
+        return Prediction(
+            ExpressionTable(self.expression.genes, self.expression.values[rows]),
+            None if self.distance is None else self.distance[rows],
+            None if self.half_width is None else self.half_width[rows],
+            None if self.tissue_class is None else self.tissue_class[rows],
+            None if self.members is None else self.members.of_tiles(rows),
+        )
+
 
 class Predictor:
     """A bundle on a device.
@@ -59,45 +73,41 @@ class Predictor:
     ----------
     bundle
         Loaded and checked.
-    device, precision, batch_size, threads
-        See `vst_dicom.predict.engine.TorchEngine`.
+    engine, device, precision, batch_size, threads, cache
+        See `vst_dicom.predict.engine_choice.EngineRequest`.
 
     Raises
     ------
     BundleError
         If the encoder's weights do not fit, or the reference tile shows that it computes something else.
+    ResourceError
+        If memory does not hold the network.
     UsageError
-        If the device or precision cannot be had.
+        If engine, device or precision cannot be had.
     """
 
     def __init__(
         self,
         bundle: Bundle,
         *,
+        engine: EngineChoice = "auto",
         device: Device = "auto",
-        precision: Precision = "fp32",
+        precision: PrecisionChoice = "auto",
         batch_size: int = 32,
         threads: int | None = None,
+        cache: Path | None = None,
     ) -> None:
-        spec = bundle.manifest.encoder
         self.bundle = bundle
-        self.engine = TorchEngine(
-            build_encoder(spec, read_tensors(bundle.encoder_file, ENCODER_FILE)),
-            spec.mean,
-            spec.std,
-            spec.embed_dim,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            threads=threads,
-        )
-        tile = TileBatch(np.zeros(1, dtype=np.int64), reference_tile(spec.tile_px)[np.newaxis])
-        check_reference(
-            embed(self.engine, [tile], 1)[0], bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
+        self.engine: Engine = open_engine(
+            frozen_encoder(bundle),
+            EngineRequest(engine, device, precision, batch_size, threads, cache),
+            lambda features: check_reference(
+                features, bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
+            ),
         )
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
-        """Predict relative expression and tissue class for every tile of the grid, and how far to trust it.
+        """Predict relative expression and tissue class for every tile, and how far to trust it.
 
         Batches are made in another thread while the network works on the last ones. What is kept of a tile is small:
         its part in the scores around it, see `vst_dicom.predict.members.Head.project`.
@@ -153,6 +163,18 @@ class Predictor:
             tissue_class=None if tissue is None else tissue_class,
             members=MemberPredictions(head, scores, np.arange(head.n_genes)) if head.n_members > 1 else None,
         )
+
+
+def frozen_encoder(bundle: Bundle) -> FrozenEncoder:
+    """Name the encoder of a bundle without loading it."""
+
+    def load() -> "nn.Module":
+        from vst_dicom.predict.encoders import build_encoder
+        from vst_dicom.predict.weights_file import read_tensors
+
+        return build_encoder(bundle.manifest.encoder, read_tensors(bundle.encoder_file, ENCODER_FILE))
+
+    return FrozenEncoder(bundle.manifest.encoder, bundle.manifest.files[ENCODER_FILE], load)
 
 
 class PassingAppearance:

@@ -97,7 +97,22 @@ def check_color(samples_per_pixel: int | None, bits_allocated: int | None, photo
         raise UnsupportedInstanceError(msg)
 
 
-def decode_frame(data: bytes, frame_format: FrameFormat, reduce: int = 1) -> RgbImage:
+def check_reduction(size: MatrixSize, reduce: int) -> None:
+    """Refuse fractions that no decoder gives, or that do not divide the frame.
+
+    Raises
+    ------
+    ValueError
+        Naming both.
+    """
+    if reduce not in (1, 2, 4, 8) or size.n_rows % reduce or size.n_columns % reduce:
+        msg = f"a frame of {size.n_rows} x {size.n_columns} cannot be reduced by {reduce}"
+        raise ValueError(msg)
+
+
+def decode_frame(
+    data: bytes, frame_format: FrameFormat, reduce: int = 1, memory: NDArray[np.uint8] | None = None
+) -> RgbImage:
     """Decode a frame, at a fraction of its size if wished.
 
     The size in the header of the codestream is compared before decoding. JPEG is scaled in its DCT; all others are
@@ -111,6 +126,8 @@ def decode_frame(data: bytes, frame_format: FrameFormat, reduce: int = 1) -> Rgb
         How it is encoded.
     reduce
         1, 2, 4 or 8; divides the rows and columns.
+    memory
+        Where the answer may lie, see `frame_memory`; None for memory of its own.
 
     Raises
     ------
@@ -122,12 +139,10 @@ def decode_frame(data: bytes, frame_format: FrameFormat, reduce: int = 1) -> Rgb
         If the codestream is not 8-bit color.
     """
     size = frame_format.size
-    if reduce not in (1, 2, 4, 8) or size.n_rows % reduce or size.n_columns % reduce:
-        msg = f"a frame of {size.n_rows} x {size.n_columns} cannot be reduced by {reduce}"
-        raise ValueError(msg)
+    check_reduction(size, reduce)
     codec = _CODECS[frame_format.transfer_syntax_uid]
     try:
-        image = codec.decode(data, frame_format, reduce)
+        image = codec.decode(data, frame_format, reduce, memory)
     except VstDicomError:
         raise
     except MemoryError as error:
@@ -144,7 +159,21 @@ def decode_frame(data: bytes, frame_format: FrameFormat, reduce: int = 1) -> Rgb
     return image
 
 
-def _decode_native(data: bytes, frame_format: FrameFormat, _reduce: int) -> RgbImage:
+def frame_memory(size: MatrixSize, reduce: int) -> NDArray[np.uint8]:
+    """Memory for one decoded frame, to be used again and again.
+
+    It begins in the middle between two multiples of 32: libjpeg-turbo writes to such multiples past the cache
+    (non-temporal stores), which costs a tenth of the time of a small frame, and its next reader has to wait for it.
+    """
+    n_bytes = size.n_rows // reduce * (size.n_columns // reduce) * 3
+    memory = np.empty(n_bytes + 32, dtype=np.uint8)
+    start = (16 - memory.ctypes.data) % 32
+    return memory[start : start + n_bytes]
+
+
+def _decode_native(
+    data: bytes, frame_format: FrameFormat, _reduce: int, _memory: NDArray[np.uint8] | None
+) -> RgbImage:
     size = frame_format.size
     samples = np.frombuffer(data, dtype=np.uint8, count=size.n_rows * size.n_columns * 3)  # a pad byte may follow
     if frame_format.photometric_interpretation == "YBR_FULL_422":
@@ -156,7 +185,9 @@ def _decode_native(data: bytes, frame_format: FrameFormat, _reduce: int) -> RgbI
     return _to_rgb(np.ascontiguousarray(image), frame_format)
 
 
-def _decode_rle(data: bytes, frame_format: FrameFormat, _reduce: int) -> RgbImage:
+def _decode_rle(
+    data: bytes, frame_format: FrameFormat, _reduce: int, _memory: NDArray[np.uint8] | None
+) -> RgbImage:
     size = frame_format.size
     n_segments, *offsets = struct.unpack_from("<16I", data)
     if n_segments != 3:
@@ -173,7 +204,7 @@ def _decode_rle(data: bytes, frame_format: FrameFormat, _reduce: int) -> RgbImag
     return _to_rgb(np.stack(planes, axis=-1), frame_format)
 
 
-def _decode_jpeg(data: bytes, frame_format: FrameFormat, reduce: int) -> RgbImage:
+def _decode_jpeg(data: bytes, frame_format: FrameFormat, reduce: int, memory: NDArray[np.uint8] | None) -> RgbImage:
     """JPEG: the markers decide the color space, as with all decoders in use.
 
     Without a marker a decoder assumes YCbCr. An instance that says RGB, with full color resolution and no marker,
@@ -186,17 +217,24 @@ def _decode_jpeg(data: bytes, frame_format: FrameFormat, reduce: int) -> RgbImag
         data = data[:2] + _APP14_RGB + data[2:]
     size = frame_format.size
     image: RgbImage = simplejpeg.decode_jpeg(
-        data, "RGB", min_height=size.n_rows // reduce, min_width=size.n_columns // reduce, min_factor=reduce
+        data,
+        "RGB",
+        min_height=size.n_rows // reduce,
+        min_width=size.n_columns // reduce,
+        min_factor=reduce,
+        buffer=memory,
     )
     return image
 
 
-def _decode_jpeg_ls(data: bytes, frame_format: FrameFormat, _reduce: int) -> RgbImage:
+def _decode_jpeg_ls(
+    data: bytes, frame_format: FrameFormat, _reduce: int, _memory: NDArray[np.uint8] | None
+) -> RgbImage:
     _check_head(read_jpeg_head(data), frame_format)
     return _to_rgb(imagecodecs.jpegls_decode(data), frame_format)
 
 
-def _decode_jpeg2000(data: bytes, frame_format: FrameFormat, reduce: int) -> RgbImage:
+def _decode_jpeg2000(data: bytes, frame_format: FrameFormat, reduce: int, _memory: NDArray[np.uint8] | None) -> RgbImage:
     """JPEG 2000 and HTJ2K, whose block coder OpenJPEG reads as well.
 
     Resolutions are left out down to twice the wanted size only: the wavelet's halves are sharper than area averages,
@@ -221,7 +259,9 @@ def _decode_jpeg2000(data: bytes, frame_format: FrameFormat, reduce: int) -> Rgb
     return _to_rgb(image, frame_format)
 
 
-def _decode_jpeg_xl(data: bytes, frame_format: FrameFormat, _reduce: int) -> RgbImage:
+def _decode_jpeg_xl(
+    data: bytes, frame_format: FrameFormat, _reduce: int, _memory: NDArray[np.uint8] | None
+) -> RgbImage:
     _check_head(read_jpeg_xl_head(data), frame_format)
     image: RgbImage = imagecodecs.jpegxl_decode(data, numthreads=1)
     return image
@@ -266,7 +306,7 @@ def _average(image: RgbImage, shape: tuple[int, int, int]) -> RgbImage:
 @dataclass(frozen=True, slots=True)
 class _Codec:
     name: str
-    decode: Callable[[bytes, FrameFormat, int], RgbImage]
+    decode: Callable[[bytes, FrameFormat, int, NDArray[np.uint8] | None], RgbImage]
     encapsulated: bool = True
 
 

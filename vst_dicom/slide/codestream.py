@@ -5,6 +5,7 @@ A frame whose header names another size than the instance is refused here: it is
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from vst_dicom.domain.errors import DamagedInstanceError
@@ -13,6 +14,11 @@ _START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """SOF markers of ISO/IEC 10918-1 table B.1: not DHT, JPG and DAC, which lie between them."""
 
 _START_OF_FRAME_LS: Final = 0xF7
+_BASELINE: Final = b"\xff\xc0\x00\x11\x08"
+"""Start of a baseline frame of three components and 8 bits: marker, length and bits of a sample (B.2.2)."""
+
+_BASELINE_BYTES: Final = 2 + 17
+_MOST_REPEATED: Final = 4096
 _START_OF_SCAN: Final = 0xDA
 _APP0: Final = 0xE0
 _APP14: Final = 0xEE
@@ -66,6 +72,27 @@ def read_jpeg_head(data: bytes) -> CodestreamHead:
     if data[:2] != b"\xff\xd8":
         raise DamagedInstanceError("the frame does not begin as JPEG")
     _check_end(data)
+    start_of_frame = data.find(_BASELINE, 2, _MOST_REPEATED)
+    if start_of_frame > 0:
+        head = _read_repeated_markers(data[: start_of_frame + _BASELINE_BYTES])
+        if head is not None:
+            return head
+    return _read_markers(data)
+
+
+@lru_cache(maxsize=64)
+def _read_repeated_markers(start: bytes) -> CodestreamHead | None:
+    """Read the markers of a frame from its first bytes, which most frames of a slide have in common.
+
+    None where they do not hold the start of the frame: what looks like its marker may lie inside another segment.
+    """
+    try:
+        return _read_markers(start)
+    except DamagedInstanceError:
+        return None
+
+
+def _read_markers(data: bytes) -> CodestreamHead:
     marked = False
     position = 2
     while position + 4 <= len(data):

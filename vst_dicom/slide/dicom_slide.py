@@ -1,11 +1,12 @@
 """A DICOM whole slide image as a source of pixels (PS3.3 A.32.8)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from vst_dicom.dicom.attributes import is_uid, read_text, read_uid
@@ -14,7 +15,7 @@ from vst_dicom.dicom.uids import derive_uid
 from vst_dicom.domain.errors import DamagedInstanceError, VstDicomError
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import GLASS, Level, RgbImage
-from vst_dicom.slide.codecs import decode_frame
+from vst_dicom.slide.codecs import check_reduction, decode_frame, frame_memory
 from vst_dicom.slide.finding import DicomFiles
 from vst_dicom.slide.frame_index import FrameFile
 from vst_dicom.slide.header_geometry import read_plane
@@ -130,17 +131,28 @@ class DicomSlide:
         DamagedInstanceError
             If the frame cannot be decoded.
         """
+        (frame,) = self.read_run(level, frame_row, [frame_column], reduce)
+        return frame
+
+    def read_run(
+        self, level: int, frame_row: int, frame_columns: Sequence[int], reduce: int = 1
+    ) -> Iterator[RgbImage | None]:
+        """Decode frames of a row into the same memory, see `vst_dicom.domain.pixels.RunSource`; raises as `read_frame`."""
         used = self._choice.levels[level]
-        grid = used.level.frame_grid
-        if not (0 <= frame_row < grid.n_rows and 0 <= frame_column < grid.n_columns):
-            msg = f"level {level} has {grid.n_rows} x {grid.n_columns} frames, not ({frame_row}, {frame_column})"
-            raise IndexError(msg)
-        found = self._lookups[level].find(frame_row, frame_column)
-        if not found:
-            return None
-        if found[0][1:] == (0, 0):
-            return self._decode(used, found[0][0], reduce)
-        return self._compose(used, found, reduce)
+        grid, size = used.level.frame_grid, used.level.frame_size
+        check_reduction(size, reduce)
+        memory = frame_memory(size, reduce)
+        for frame_column in frame_columns:
+            if not (0 <= frame_row < grid.n_rows and 0 <= frame_column < grid.n_columns):
+                msg = f"level {level} has {grid.n_rows} x {grid.n_columns} frames, not ({frame_row}, {frame_column})"
+                raise IndexError(msg)
+            found = self._lookups[level].find(frame_row, frame_column)
+            if not found:
+                yield None
+            elif found[0][1:] == (0, 0):
+                yield self._decode(used, found[0][0], reduce, memory)
+            else:
+                yield self._compose(used, found, reduce)
 
     def close(self) -> None:
         """Release files; once more is harmless."""
@@ -156,7 +168,7 @@ class DicomSlide:
     ) -> None:
         self.close()
 
-    def _decode(self, used: LevelPlane, frame: int, reduce: int) -> RgbImage:
+    def _decode(self, used: LevelPlane, frame: int, reduce: int, memory: NDArray[np.uint8] | None = None) -> RgbImage:
         files = self._files[used.level.index]
         number = frame
         for file in files:
@@ -164,7 +176,7 @@ class DicomSlide:
                 break
             number -= file.n_frames
         try:
-            return decode_frame(file.read(number), used.image.frame_format, reduce)
+            return decode_frame(file.read(number), used.image.frame_format, reduce, memory)
         except VstDicomError as error:
             msg = f"{file.instance.path.name}, frame {number + 1}: {error}; export the slide again"
             raise type(error)(msg) from error
@@ -180,9 +192,6 @@ class DicomSlide:
             ]
         if reduce == 1:
             return cell
-        if n_rows % reduce or n_columns % reduce:
-            msg = f"a frame of {n_rows} x {n_columns} cannot be reduced by {reduce}"
-            raise ValueError(msg)
         import cv2
 
         size = n_columns // reduce, n_rows // reduce

@@ -83,6 +83,8 @@ class FrameFile:
             If the file ends before the frame does.
         """
         index = self._index
+        if len(index.starts) == self.n_frames:
+            return self._read_at(int(index.starts[frame]), int(index.lengths[frame]))
         return b"".join(
             self._read_at(int(index.starts[fragment]), int(index.lengths[fragment]))
             for fragment in range(index.first[frame], index.first[frame + 1])

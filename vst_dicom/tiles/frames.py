@@ -1,19 +1,25 @@
 """Decode frames ahead of their use, in several threads, in a bounded window."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from vst_dicom.domain.geometry import PixelSpacing
-from vst_dicom.domain.pixels import Level, PixelSource, RgbImage
+from vst_dicom.domain.pixels import Level, PixelSource, RgbImage, RunSource
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 FramePosition = tuple[int, int]
 """Row and column in the frame grid of a level, from 0."""
 
 SPACING_TOLERANCE: Final = 1.02
 """A level counts as fine enough when it is at most 2 % coarser than wanted; resampling by so little gains nothing."""
+
+_RUN_PX: Final = 1 << 21
+"""Encoded pixels that one thread decodes at a stretch: some milliseconds, against which handing over counts nothing."""
 
 _REDUCTIONS: Final = (8, 4, 2)
 """Fractions at which codecs decode directly (ITU-T T.81 DCT scaling, JPEG 2000 resolution levels)."""
@@ -45,6 +51,74 @@ def choose_level(levels: Sequence[Level], wanted: PixelSpacing) -> tuple[Level, 
     return level, 1
 
 
+def run_length(level: Level) -> int:
+    """How many frames side by side one thread takes at a time."""
+    return max(1, _RUN_PX // (level.frame_size.n_rows * level.frame_size.n_columns))
+
+
+def read_run(
+    source: PixelSource, level: Level, frame_row: int, frame_columns: Sequence[int], reduce: int
+) -> Iterator[RgbImage | None]:
+    """Decode some frames of a row one after the other; each array is valid until the next is asked for."""
+    if isinstance(source, RunSource):
+        return source.read_run(level.index, frame_row, frame_columns, reduce)
+    return (source.read_frame(level.index, frame_row, column, reduce) for column in frame_columns)
+
+
+def work_ahead(
+    work: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    threads: int,
+    *,
+    weigh: Callable[[_Item], int] = lambda _: 1,
+    ahead: int = 0,
+) -> Iterator[_Result]:
+    """Work on items in threads, some of them before their results are asked for.
+
+    Parameters
+    ----------
+    work
+        What a thread does with an item.
+    items
+        In the order in which the results are wanted; taken as they are needed.
+    threads
+        How many work side by side.
+    weigh, ahead
+        So much weight of items is under way at least while the caller is busy, and twice as many items as threads.
+
+    Yields
+    ------
+    object
+        What `work` answers, in the order of the items. What it raises is raised in its place.
+    """
+    remaining = iter(items)
+    window: deque[tuple[Future[_Result], int]] = deque()
+    weight = 0
+    with ThreadPoolExecutor(threads, thread_name_prefix="frames") as pool:
+
+        def fill() -> None:
+            nonlocal weight
+            while len(window) < 2 * threads or weight < ahead:
+                for item in islice(remaining, 1):
+                    window.append((pool.submit(work, item), weigh(item)))
+                    weight += window[-1][1]
+                    break
+                else:
+                    return
+
+        fill()
+        try:
+            while window:
+                future, done = window.popleft()
+                result = future.result()
+                weight -= done
+                fill()
+                yield result
+        finally:
+            for future, _ in window:
+                future.cancel()
+
+
 def read_frames(
     source: PixelSource, level: Level, positions: Sequence[FramePosition], reduce: int, threads: int = 2
 ) -> Iterator[tuple[FramePosition, RgbImage | None]]:
@@ -59,30 +133,18 @@ def read_frames(
     reduce
         1, 2, 4 or 8, see `PixelSource.read_frame`.
     threads
-        How many frames are decoded side by side; three times as many wait at most.
+        How many frames are decoded side by side; twice as many wait at most.
 
     Yields
     ------
     tuple[FramePosition, RgbImage or None]
         Position and pixels; None where the slide has no frame.
     """
-    remaining = iter(positions)
-    with ThreadPoolExecutor(threads, thread_name_prefix="frames") as pool:
-        window: deque[tuple[FramePosition, Future[RgbImage | None]]] = deque()
 
-        def fill(count: int) -> None:
-            for row, column in islice(remaining, count):
-                window.append(((row, column), pool.submit(source.read_frame, level.index, row, column, reduce)))
+    def read(position: FramePosition) -> tuple[FramePosition, RgbImage | None]:
+        return position, source.read_frame(level.index, *position, reduce)
 
-        fill(3 * threads)
-        try:
-            while window:
-                position, future = window.popleft()
-                yield position, future.result()
-                fill(1)
-        finally:
-            for _, future in window:
-                future.cancel()
+    return work_ahead(read, positions, threads)
 
 
 def _is_fine_enough(level: Level, reduce: int, wanted: PixelSpacing) -> bool:

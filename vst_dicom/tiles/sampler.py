@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, pairwise
 from typing import Final
 
 import cv2
@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.geometry import MatrixSize
-from vst_dicom.domain.pixels import GLASS, Level, PixelSource, RgbImage
+from vst_dicom.domain.pixels import GLASS, Level, PixelSource
 from vst_dicom.domain.tiles import TileBatch
-from vst_dicom.tiles.frames import FramePosition, choose_level, read_frames
+from vst_dicom.tiles.cutting import N_SAMPLES, CuttingPlan, Run
+from vst_dicom.tiles.frames import choose_level, read_run, run_length, work_ahead
+from vst_dicom.tiles.memory import ArrayPool
 
 TILE_PX: Final = 224
 """Side of a tile as the model sees it."""
+
+_Job = tuple[Run, dict[int, NDArray[np.uint8]]]
+"""Frames to decode, and the memory of the batches that they go to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,60 +116,61 @@ def sample_tiles(
         If a frame cannot be decoded.
     """
     plan = plan_reading(source.levels, tile_size, tile_px)
-    corners = np.rint(np.asarray(corners_px) / plan.base_px).astype(np.int64)
-    order = np.lexsort((corners[:, 0], corners[:, 1] // plan.frame.n_rows))
-    frames_of = [frames_under(plan, x, y) for x, y in corners[order].tolist()]
-    last_use = {frame: position for position, frames in enumerate(frames_of) for frame in frames}
-    first_use = dict.fromkeys(frame for frames in frames_of for frame in frames)
-    stream = read_frames(source, plan.level, list(first_use), plan.reduce, threads)
+    cutting = cut_tiles(plan, corners_px)
+    order, n_tiles = cutting.order, len(cutting.order)
+    pool = ArrayPool((batch_size, plan.crop.n_rows, plan.crop.n_columns * N_SAMPLES))
+    fitted = ArrayPool((batch_size, tile_px, tile_px, N_SAMPLES))
+    begun: dict[int, NDArray[np.uint8]] = {}
 
-    held: dict[FramePosition, RgbImage | None] = {}
-    images = np.empty((min(batch_size, len(order)), tile_px, tile_px, 3), dtype=np.uint8)
-    for position, (tile, frames) in enumerate(zip(order.tolist(), frames_of, strict=True)):
-        while any(frame not in held for frame in frames):
-            arrived, pixels = next(stream)
-            held[arrived] = pixels
-        slot = position % batch_size
-        images[slot] = _fit(_cut(plan, corners[tile], {frame: held[frame] for frame in frames}), tile_px)
-        for frame in frames:
-            if last_use[frame] == position:
-                del held[frame]
-        if slot == batch_size - 1 or position == len(order) - 1:
-            yield TileBatch(order[position - slot : position + 1], images[: slot + 1].copy())
+    def begin(number: int) -> NDArray[np.uint8]:
+        """Memory of a batch, shape ``(n, crop rows, samples of a crop row)``; glass where the slide ends."""
+        if number not in begun:
+            here = slice(number * batch_size, min((number + 1) * batch_size, n_tiles))
+            begun[number] = pool.take()[: here.stop - here.start]
+            begun[number][cutting.reaches_out[here]] = GLASS
+        return begun[number]
 
+    def jobs() -> Iterator[_Job]:
+        for run in cutting.runs():
+            numbers = np.unique(run.rectangles[:, 0] // batch_size).tolist()
+            yield run, {number: begin(number) for number in numbers}
 
-def frames_under(plan: ReadingPlan, x: int, y: int) -> list[FramePosition]:
-    """Frames that a tile at decoded pixel x, y touches; none when it lies beside the slide."""
-    left, right = max(x, 0), min(x + plan.crop.n_columns, plan.limit.n_columns)
-    top, bottom = max(y, 0), min(y + plan.crop.n_rows, plan.limit.n_rows)
-    if left >= right or top >= bottom:
-        return []
-    rows = range(top // plan.frame.n_rows, -(-bottom // plan.frame.n_rows))
-    columns = range(left // plan.frame.n_columns, -(-right // plan.frame.n_columns))
-    return list(product(rows, columns))
+    def paste(job: _Job) -> int:
+        run, batches = job
+        rectangles = run.rectangles.tolist()
+        frames = read_run(source, plan.level, run.frame_row, run.frame_columns, plan.reduce)
+        for pixels, (first, last) in zip(frames, pairwise(run.first), strict=True):
+            flat = None if pixels is None else pixels.reshape(plan.frame.n_rows, -1)
+            for position, y0, y1, x0, x1, v0, v1, u0, u1 in rectangles[first:last]:
+                number, slot = divmod(position, batch_size)
+                batches[number][slot, y0:y1, x0:x1] = GLASS if flat is None else flat[v0:v1, u0:u1]
+        return run.n_completed
 
-
-def _cut(plan: ReadingPlan, corner: NDArray[np.int64], frames: dict[FramePosition, RgbImage | None]) -> RgbImage:
-    """Paste the parts of frames that a tile covers, shape ``(crop rows, crop columns, 3)``."""
-    left, top = int(corner[0]), int(corner[1])
-    tile = np.full((plan.crop.n_rows, plan.crop.n_columns, 3), GLASS, dtype=np.uint8)
-    for (row, column), pixels in frames.items():
-        if pixels is None:
-            continue
-        frame_top, frame_left = row * plan.frame.n_rows, column * plan.frame.n_columns
-        y0, y1 = max(top, frame_top, 0), min(top + plan.crop.n_rows, frame_top + plan.frame.n_rows, plan.limit.n_rows)
-        x0 = max(left, frame_left, 0)
-        x1 = min(left + plan.crop.n_columns, frame_left + plan.frame.n_columns, plan.limit.n_columns)
-        tile[y0 - top : y1 - top, x0 - left : x1 - left] = pixels[
-            y0 - frame_top : y1 - frame_top, x0 - frame_left : x1 - frame_left
-        ]
-    return tile
+    n_done, number = 0, 0
+    completed = work_ahead(paste, jobs(), threads, weigh=lambda job: job[0].n_completed, ahead=batch_size)
+    for n_more in chain(completed, [n_tiles]):
+        n_done += n_more
+        while number * batch_size < n_tiles and n_done >= min((number + 1) * batch_size, n_tiles):
+            begin(number)
+            cut = begun.pop(number).reshape(-1, plan.crop.n_rows, plan.crop.n_columns, N_SAMPLES)
+            images = cut if cut.shape[1:3] == (tile_px, tile_px) else _fit(cut, fitted.take()[: len(cut)])
+            del cut
+            yield TileBatch(order[number * batch_size :][: len(images)], images)
+            number += 1
 
 
-def _fit(tile: RgbImage, tile_px: int) -> RgbImage:
-    """Bring a tile to the model's size."""
-    if tile.shape[:2] == (tile_px, tile_px):
-        return tile
-    shrinks = tile.shape[0] >= tile_px and tile.shape[1] >= tile_px
-    fitted = cv2.resize(tile, (tile_px, tile_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return fitted.astype(np.uint8, copy=False)
+def cut_tiles(plan: ReadingPlan, corners_px: NDArray[np.int64]) -> CuttingPlan:
+    """Which frames are needed for tiles at the given corners (base level), and what is copied from them."""
+    corners = np.rint(np.asarray(corners_px).reshape(-1, 2) / plan.base_px).astype(np.int64)
+    return CuttingPlan(corners, plan.crop, plan.frame, plan.limit, run_length(plan.level))
+
+
+def _fit(tiles: NDArray[np.uint8], fitted: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Bring tiles to the model's size."""
+    n_rows, n_columns = fitted.shape[1:3]
+    shrinks = tiles.shape[1] >= n_rows and tiles.shape[2] >= n_columns
+    for tile, target in zip(tiles, fitted, strict=True):
+        cv2.resize(
+            tile, (n_columns, n_rows), dst=target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+    return fitted
