@@ -13,7 +13,7 @@ from vst_dicom import __version__
 from vst_dicom.domain.geometry import MatrixSize
 from vst_dicom.predict.ahead import ahead
 from vst_dicom.predict.bundle import load_bundle
-from vst_dicom.predict.engine import embed
+from vst_dicom.predict.engine import EngineChoice, embed
 from vst_dicom.predict.predictor import Predictor
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.sampler import sample_tiles
@@ -24,7 +24,7 @@ _TILE_UM: Final = 112.0
 def main() -> None:
     """``our_side.py ENGINE SLIDE TILES FEATURES``: print what it cost as JSON."""
     engine, slide_folder, tiles, features = sys.argv[1:]
-    predictor = make_predictor(engine)
+    predictor = make_predictor("torch" if engine == "torch" else "openvino")
     given = np.load(tiles)
     side = round(_TILE_UM / float(given["spacing_um"]))
     corners_px = given["corners_px"]
@@ -38,9 +38,9 @@ def main() -> None:
     print(json.dumps(cost))  # noqa: T201
 
 
-def make_predictor(engine: str) -> Predictor:
+def make_predictor(engine: EngineChoice) -> Predictor:
     """Put the shipped bundle on one thread of the CPU."""
-    return Predictor(load_bundle(), device="cpu", threads=1)
+    return Predictor(load_bundle(), engine=engine, device="cpu", threads=1)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from benchmarks.processes import run_afresh
 from benchmarks.tables import range_text, short, table, times_text
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.predict.bundle import load_bundle
+from vst_dicom.predict.openvino_library import has_openvino
 from vst_dicom.simulate.writing import SlideRecipe, write_simulated_slide
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.grid import lay_grid
@@ -80,8 +81,8 @@ def peer_lines(folder: Path, rounds: int, side_px: int) -> Iterator[str]:
 
 
 def engines() -> tuple[str, ...]:
-    """Our engines for a CPU that can be had here, the default one first."""
-    return ("torch",)
+    """Our engines for a CPU that can be had here, openvino first."""
+    return ("openvino", "torch") if has_openvino() else ("torch",)
 
 
 def peer_python(name: str) -> Path | None:
