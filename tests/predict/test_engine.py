@@ -5,9 +5,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.predict.engines import torch_engine
+from vst_dicom.domain.engine import Precision
 from vst_dicom.domain.errors import ResourceError, UsageError
 from vst_dicom.domain.tiles import TileBatch
-from vst_dicom.predict.engine import TorchEngine, embed
+from vst_dicom.predict.cuda_runner import CudaRunner
+from vst_dicom.predict.engine import embed
+from vst_dicom.predict.engine_choice import wants_cuda
+from vst_dicom.predict.ladder import LadderEngine, Rung
 
 
 class MeanColor(nn.Module):
@@ -32,8 +37,8 @@ class Limited(MeanColor):
         return super().forward(images)
 
 
-def engine(network: nn.Module, batch_size: int = 4) -> TorchEngine:
-    return TorchEngine(network, (0.5, 0.5, 0.5), (0.5, 0.25, 1.0), 3, device="cpu", batch_size=batch_size)
+def engine(network: nn.Module, batch_size: int = 4) -> LadderEngine:
+    return torch_engine(network, (0.5, 0.5, 0.5), (0.5, 0.25, 1.0), 3, batch_size)
 
 
 def batch(indices: list[int]) -> TileBatch:
@@ -127,19 +132,15 @@ def test_demanding_cuda_where_there_is_none_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     with pytest.raises(UsageError, match="--device cpu or auto"):
-        TorchEngine(MeanColor(), (0, 0, 0), (1, 1, 1), 3, device="cuda")
-
-
-def test_half_precision_on_the_cpu_is_refused() -> None:
-    with pytest.raises(UsageError, match="needs a CUDA device"):
-        TorchEngine(MeanColor(), (0, 0, 0), (1, 1, 1), 3, device="cpu", precision="fp16")
+        wants_cuda("cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_cuda_agrees_with_the_cpu(precision: str) -> None:
+def test_cuda_agrees_with_the_cpu(precision: Precision) -> None:
     batches = [batch([2, 0]), batch([1, 3, 4]), batch([5])]
-    on_cuda = TorchEngine(MeanColor(), (0.5,) * 3, (0.5,) * 3, 3, device="cuda", precision=precision, batch_size=2)
-    on_cpu = TorchEngine(MeanColor(), (0.5,) * 3, (0.5,) * 3, 3, device="cpu")
+    half = (0.5, 0.5, 0.5)
+    rung = Rung("cuda", lambda: [CudaRunner(MeanColor(), half, half, 3, torch.device("cuda", 0), precision)])
+    on_cuda, on_cpu = LadderEngine([rung], 3, 2), torch_engine(MeanColor(), half, half, 3)
 
     np.testing.assert_allclose(embed(on_cuda, batches, 6), embed(on_cpu, batches, 6), atol=1e-2)

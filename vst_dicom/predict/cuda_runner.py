@@ -53,8 +53,8 @@ class CudaRunner:
         Normalization per color, for intensities from 0 to 1.
     embed_dim
         Features per tile.
-    index
-        Number of the device.
+    device
+        One CUDA device.
     precision
         Arithmetic; halves run under autocast, which keeps norms and sums in fp32.
 
@@ -68,9 +68,9 @@ class CudaRunner:
     in_flight: Final = 2
 
     def __init__(
-        self, encoder: nn.Module, mean: Rgb, std: Rgb, embed_dim: int, *, index: int = 0, precision: Precision = "fp32"
+        self, encoder: nn.Module, mean: Rgb, std: Rgb, embed_dim: int, device: torch.device, precision: Precision
     ) -> None:
-        self.device = torch.device("cuda", index)
+        self.device = device
         self.precision: Precision = precision
         self.embed_dim = embed_dim
         torch.backends.cuda.matmul.allow_tf32 = False

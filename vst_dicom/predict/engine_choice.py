@@ -18,7 +18,7 @@ from vst_dicom.predict.engine import Device, EngineChoice, PrecisionChoice, Runn
 from vst_dicom.predict.engine_memory import EngineMemory, Remembered
 from vst_dicom.predict.frozen_encoder import FrozenEncoder
 from vst_dicom.predict.ladder import LadderEngine, Rung
-from vst_dicom.predict.openvino_library import INSTALL, has_openvino
+from vst_dicom.predict.openvino_library import INSTALL, has_bf16, has_openvino
 from vst_dicom.predict.reference import reference_tile
 
 _log = structlog.get_logger(__name__)
@@ -129,6 +129,25 @@ def wants_cuda(device: Device, engine: EngineChoice = "auto") -> bool:
     return False
 
 
+def check_half(precision: Precision, engine: EngineChoice) -> None:
+    """Refuse arithmetic of half width that this CPU does not have.
+
+    Raises
+    ------
+    UsageError
+        If it does not, or the engine cannot use it.
+    """
+    if precision != "bf16":
+        msg = f"precision {precision} needs a CUDA device; choose fp32"
+        raise UsageError(msg)
+    if engine == "torch" or not has_openvino() or not has_bf16():
+        msg = (
+            "precision bf16 needs a CUDA device or, with engine openvino, a CPU with avx512_bf16 or amx_bf16; choose "
+            "fp32"
+        )
+        raise UsageError(msg)
+
+
 def may_have_cuda() -> bool:
     """Whether asking torch for CUDA devices is worth the seconds that it takes to load."""
     return sys.platform != "linux" or any(Path(node).exists() for node in _CUDA_NODES)
@@ -173,18 +192,19 @@ class _Opener:
         Raises
         ------
         UsageError
-            If openvino is demanded and not installed, or does not know the network.
+            If openvino is demanded and not installed, or the precision cannot be had.
         """
         asked = self.asked
         if asked.engine == "openvino" and not has_openvino():
             msg = f"engine openvino is not installed: {INSTALL}, or choose --engine torch"
             raise UsageError(msg)
+        if self._cpu_precision() != "fp32":
+            check_half(self._cpu_precision(), asked.engine)
+            return Remembered("openvino")
         if asked.engine != "auto":
             return Remembered(asked.engine)
         if not has_openvino():
             return Remembered("torch")
-        if self._cpu_precision() != "fp32":
-            return Remembered("openvino")
         memory = EngineMemory(asked.cache_folder, self.encoder, asked.threads)
         chosen = memory.read()
         if chosen is None:
@@ -214,15 +234,19 @@ class _Opener:
         """Open a runner on the CPU, or the one that the probe opened."""
         if engine not in self._opened:
             runner = self._open_openvino() if engine == "openvino" else self._open_torch()
-            self._check(runner.start(self.tile)()[0])
+            try:
+                features = runner.start(self.tile)()
+            except RuntimeError as error:
+                msg = f"{engine} cannot run encoder {self.encoder.spec.name!r}; choose another --engine"
+                raise UsageError(msg) from error
+            self._check(features[0])
             self._opened[engine] = runner
         return self._opened[engine]
 
     def _open_openvino(self) -> Runner:
         from vst_dicom.predict.exported_graph import graph_of
-        from vst_dicom.predict.openvino_runner import OpenvinoRunner, check_precision
+        from vst_dicom.predict.openvino_runner import OpenvinoRunner
 
-        check_precision(self._cpu_precision())
         graph = graph_of(self.encoder, self.asked.cache_folder)
         return OpenvinoRunner(graph, self._cpu_precision(), self.asked.threads)
 
@@ -240,7 +264,7 @@ class _Opener:
 
         spec = self.encoder.spec
         runners = [
-            CudaRunner(self.encoder.load(), spec.mean, spec.std, spec.embed_dim, index=index, precision=precision)
+            CudaRunner(self.encoder.load(), spec.mean, spec.std, spec.embed_dim, torch.device("cuda", index), precision)
             for index in range(torch.cuda.device_count())
         ]
         for runner in runners:

@@ -118,7 +118,13 @@ def _export(encoder: FrozenEncoder) -> dict[str, NDArray[np.uint8]]:
     import torch
 
     openvino = import_openvino()
-    from openvino.frontend import FrontEndManager
+    from openvino.frontend import (
+        FrontEndManager,
+        GeneralFailure,
+        NotImplementedFailure,
+        OpConversionFailure,
+        OpValidationFailure,
+    )
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
     from openvino.preprocess import PrePostProcessor
 
@@ -134,7 +140,7 @@ def _export(encoder: FrozenEncoder) -> dict[str, NDArray[np.uint8]]:
             decoder = TorchScriptPythonDecoder(traced)
             frontend = FrontEndManager().load_by_framework("pytorch")
             model = frontend.convert(frontend.load(decoder))
-    except RuntimeError as error:
+    except (RuntimeError, GeneralFailure, NotImplementedFailure, OpConversionFailure, OpValidationFailure) as error:
         msg = f"openvino cannot take over encoder {spec.name!r}; choose --engine torch"
         raise UsageError(msg) from error
     model.reshape({model.inputs[0]: openvino.PartialShape([-1, *shape[1:]])})

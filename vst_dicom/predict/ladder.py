@@ -113,6 +113,7 @@ class LadderEngine:
         working: deque[tuple[_Images, Answer]] = deque()
         turns = cycle(self._runners)
         while True:
+            fetched: _Images | None = None
             try:
                 while len(working) < sum(runner.in_flight for runner in self._runners):
                     piece = self._next_piece(waiting, source)
@@ -123,15 +124,16 @@ class LadderEngine:
                     waiting.popleft()
                 if not working:
                     return
-                (indices, _), answer = working[0]
+                fetched, answer = working.popleft()
                 features = answer()
             except DeviceMemoryError as error:
                 _abandon(working, waiting)
+                if fetched is not None:
+                    waiting.appendleft(fetched)
                 self._step_down(error)
                 turns = cycle(self._runners)
                 continue
-            working.popleft()
-            yield indices, features
+            yield fetched[0], features
 
     def _next_piece(self, waiting: deque[_Images], source: Iterator[TileBatch]) -> _Images | None:
         """Give as many tiles as go through a network at once; None when there are no more."""

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.engine import EngineName, Precision
-from vst_dicom.domain.errors import UsageError
 from vst_dicom.predict.engine import Answer, DeviceMemoryError
-from vst_dicom.predict.openvino_library import has_bf16, import_openvino
+from vst_dicom.predict.openvino_library import import_openvino
 
 _MOST_STREAMS: Final = 4
 """Batches that are computed beside each other, each by its share of the threads: 13 % less CPU time per tile than all
@@ -28,14 +27,14 @@ class OpenvinoRunner:
     graph
         See `vst_dicom.predict.exported_graph`.
     precision
-        fp32, or bf16 where the CPU multiplies it by itself.
+        fp32, or bf16 where the CPU multiplies it by itself, see `vst_dicom.predict.openvino_library.has_bf16`.
     threads
         CPU threads; None takes every core that this process may use.
 
     Raises
     ------
     UsageError
-        If openvino is missing, or the precision cannot be had.
+        If openvino is missing.
     DeviceMemoryError
         If memory does not hold the network.
     """
@@ -43,7 +42,6 @@ class OpenvinoRunner:
     name: Final[EngineName] = "openvino"
 
     def __init__(self, graph: Any, precision: Precision = "fp32", threads: int | None = None) -> None:
-        check_precision(precision)
         openvino = import_openvino()
         self._tensor = openvino.Tensor
         self.precision: Precision = precision
@@ -100,17 +98,3 @@ def _within_memory() -> Iterator[None]:
         if "bad_alloc" in str(error):
             raise DeviceMemoryError(str(error)) from error
         raise
-
-
-def check_precision(precision: Precision) -> None:
-    """Refuse arithmetic that this CPU does not have.
-
-    Raises
-    ------
-    UsageError
-        If it does not.
-    """
-    if precision == "fp16" or (precision == "bf16" and not has_bf16()):
-        cpu = " or, with engine openvino, a CPU with avx512_bf16 or amx_bf16" if precision == "bf16" else ""
-        msg = f"precision {precision} needs a CUDA device{cpu}; choose fp32"
-        raise UsageError(msg)
