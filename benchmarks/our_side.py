@@ -1,4 +1,4 @@
-"""This product in a process of its own, as `benchmarks.peer_side` is a peer: a slide and its tiles in, features out."""
+"""Our side in a process of its own, as `benchmarks.peer_side` is a peer: a slide and its tiles in, features out."""
 
 import json
 import sys

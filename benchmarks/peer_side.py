@@ -74,7 +74,7 @@ _Work = Callable[[], tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 
 def _tiatoolbox(
-    network: torch.nn.Module, slide: Path, corners_px: NDArray[np.int64], mask: NDArray[np.uint8], spacing_um: float
+    network: torch.nn.Module, slide: Path, _: NDArray[np.int64], mask: NDArray[np.uint8], spacing_um: float
 ) -> _Work:
     """Extract features by the engine that its documentation shows; tiles are chosen by a mask, one pixel per tile."""
     from tiatoolbox.models.engine.deep_feature_extractor import DeepFeatureExtractor

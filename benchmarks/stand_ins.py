@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from math import ceil, sqrt
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.dicom.source import SourceSlide
+from vst_dicom.domain.engine import EngineFacts, EngineName, Precision
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.pixels import GLASS, Level, RgbImage
@@ -102,7 +103,9 @@ def make_slide(folder: Path, n_tiles: int) -> RepeatedSlide:
         for index, factor in enumerate(_FACTORS)
     )
     pictures = {
-        (level, reduce): np.asarray(cv2.resize(picture, None, fx=1 / reduce, fy=1 / reduce, interpolation=cv2.INTER_AREA))
+        (level, reduce): np.asarray(
+            cv2.resize(picture, None, fx=1 / reduce, fy=1 / reduce, interpolation=cv2.INTER_AREA)
+        )
         for level in range(len(_FACTORS))
         for reduce in (1, 2, 4, 8)
     }
@@ -127,9 +130,10 @@ class NoNetwork:
         Tiles in a row of the tissue.
     """
 
-    name = "none"
-    device_name = "none"
-    precision: Final = "fp32"
+    name: EngineName = "torch"
+    device_name = "no network"
+    facts = EngineFacts("torch", "no network", "fp32", 32)
+    precision: Precision = "fp32"
     batch_size = 32
 
     def __init__(self, mean: NDArray[np.floating], side: int) -> None:
@@ -154,7 +158,7 @@ class NoNetwork:
 def make_predictor(n_genes: int, n_tiles: int) -> Predictor:
     """Put the shipped bundle on an engine without a network; its first `n_genes` genes are shown."""
     bundle = _showing(load_bundle(), n_genes)
-    predictor = Predictor(bundle, device="cpu")
+    predictor = Predictor(bundle, engine="torch", device="cpu")
     predictor.engine = NoNetwork(bundle.reference_embedding, ceil(sqrt(n_tiles)))  # type: ignore[assignment]
     return predictor
 
