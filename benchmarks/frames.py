@@ -110,8 +110,8 @@ def frame_lines(folder: Path, rounds: int) -> Iterator[str]:
         yield from not_measured("Orthanc and nginx (Debian packages orthanc, orthanc-dicomweb, nginx-light)")
         return
     yield (
-        "How many frames in a second by the clock, one frame per request, the same bytes in turn, clients and server on "
-        "the same processors. Clients keep their connections open; Orthanc is asked for frames as stored, which is "
+        "How many frames in a second by the clock, one frame per request, the same bytes in turn, clients and server "
+        "on the same processors. Clients keep their connections open; Orthanc is asked for frames as stored, which is "
         "its fastest way."
     )
     yield ""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -51,8 +50,8 @@ def run_afresh(
 
 
 def peak_mb() -> float:
-    """Most resident memory that this process ever had, in 10⁶ bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    """Most resident memory of this process, in 10⁶ bytes; `resource` would count what its parent had."""
+    return memory_mb("self")["peak"]
 
 
 def cpu_seconds(pid: int) -> float:
