@@ -102,6 +102,12 @@ def _genes(options: Options) -> Iterator[str]:
     return gene_lines((1, 10), 1_000) if options.quick else gene_lines()
 
 
+def _sizes(options: Options) -> Iterator[str]:
+    from benchmarks.sizes import size_lines
+
+    return size_lines(options.folder, (4_000, 8_000), None) if options.quick else size_lines(options.folder)
+
+
 def _start(options: Options) -> Iterator[str]:
     from benchmarks.start import start_lines
 
@@ -126,6 +132,7 @@ PARTS: Final[dict[str, Part]] = {
     "frames": Part("Frames by DICOMweb", _frames),
     "tiles": Part("Cost over the number of tiles", _tiles),
     "genes": Part("Cost over the number of genes", _genes),
+    "sizes": Part("Cost over the size of the slide", _sizes),
     "start": Part("Start", _start),
     "model": Part("Seconds per slide", _model),
 }
