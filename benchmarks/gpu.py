@@ -101,7 +101,8 @@ def _measure(case: Case, slide_files: list[Path] | None, seconds: float, device:
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    request = EngineRequest("torch", device, case.precision, case.batch_size)  # type: ignore[arg-type]
+    threads = 1 if device == "cpu" else None
+    request = EngineRequest("torch", device, case.precision, case.batch_size, threads)  # type: ignore[arg-type]
     try:
         engine = open_engine(FrozenEncoder(spec, "random", lambda: random_encoder(spec)), request, lambda _: None)
         alone = _rate(engine, _noise(spec, case.batch_size), seconds)

@@ -20,6 +20,6 @@ def test_a_small_case_on_the_cpu_gives_a_row(capsys: pytest.CaptureFixture[str])
     assert row.count("|") == header.count("|")
 
 
-@pytest.mark.parametrize(("preset", "giga"), [("efficientnet_lite0", 0.77), ("uni", 123), ("h-optimus-0", 608)])
+@pytest.mark.parametrize(("preset", "giga"), [("efficientnet_lite0", 0.77), ("uni", 123)])
 def test_the_work_per_tile_is_counted_without_weights(preset: str, giga: float) -> None:
     assert flop_per_tile(find_preset(preset).encoder) / 1e9 == pytest.approx(giga, rel=0.01)
