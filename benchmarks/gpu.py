@@ -16,8 +16,8 @@ from time import perf_counter
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.flops import gigaflop_per_tile
 from vst_dicom.dicom.source import Slide
 from vst_dicom.domain.engine import Precision
 from vst_dicom.domain.errors import ResourceError
@@ -86,17 +86,10 @@ def random_encoder(spec: Encoder) -> nn.Module:
     return PooledTokens(VisionTransformer(form), form.n_prefix, spec.pooling).eval()  # type: ignore[arg-type]
 
 
-def flop_per_tile(spec: Encoder) -> int:
-    """Count additions and multiplications of one tile, without computing any."""
-    with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        random_encoder(spec)(torch.empty(1, 3, spec.tile_px, spec.tile_px))
-    return int(counter.get_total_flops())
-
-
 def _measure(case: Case, slide_files: list[Path] | None, seconds: float, device: str) -> str:
     """One row; a case that memory does not hold says so."""
     spec = find_preset(case.preset).encoder
-    giga = flop_per_tile(spec) / 1e9
+    giga = gigaflop_per_tile(case.preset)
     name = f"| {case.preset} | {giga:.1f} | {case.precision} | {case.batch_size}"
     if device == "cuda":
         torch.cuda.empty_cache()
