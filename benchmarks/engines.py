@@ -28,7 +28,7 @@ from vst_dicom.predict.predictor import frozen_encoder
 from vst_dicom.predict.torch_runner import normalization
 
 _START = """
-import resource, sys, time
+import sys, time
 began = time.process_time()
 from pathlib import Path
 from vst_dicom.predict.bundle import load_bundle
@@ -36,7 +36,10 @@ from vst_dicom.predict.predictor import Predictor
 bundle = load_bundle()
 loaded = time.process_time()
 Predictor(bundle, engine=sys.argv[1], device="cpu", threads=1, cache=Path(sys.argv[2]))
-print(loaded - began, time.process_time() - loaded, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+spent = time.process_time() - loaded
+# getrusage would give what the process that started this one had.
+peak_kb = next(line.split()[1] for line in Path("/proc/self/status").open() if line.startswith("VmHWM"))
+print(loaded - began, spent, int(peak_kb) / 1024)
 """
 
 _STARTS = (
