@@ -306,6 +306,5 @@ def _remarks(result: SlideResult) -> list[Fact]:
         _coded(codes.INTENDED_USE, codes.RESEARCH_USE),
         *[_text(codes.COMMENT, comment) for comment in comments],
         *[_text(codes.PARAMETER, f"{name}: {value}") for name, value in result.parameters.items()],
-        *([_text(codes.COMMENT, f"Computed {result.computed}")] if result.computed else []),
         *[_text(codes.WARNING, warning) for warning in result.warnings],
     ]
