@@ -2,66 +2,55 @@
 
 import argparse
 import platform
-import resource
-import shutil
-import subprocess
+import shlex
 import sys
 import tempfile
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
+from time import monotonic
+from typing import Final
 
-from benchmarks.frames import HEADER, can_measure, measure_frames
-from benchmarks.receive import measure_receiving
-from benchmarks.stages import measure_stages
+from benchmarks import cost_model
+from benchmarks.figures import read_figures, write_figures
+from benchmarks.parts import PARTS, Options
+from benchmarks.tables import replace_block
 
-README = Path(__file__).parent / "README.md"
-BEGIN, END = "<!-- table -->", "<!-- /table -->"
+README: Final = Path(__file__).parent / "README.md"
+_LIBRARIES: Final = ("torch", "openvino", "numpy", "scipy", "pydicom", "pynetdicom", "highdicom", "simplejpeg")
 
 
 def main() -> None:
     """Measure, print the table, and put it into benchmarks/README.md on request."""
     parser = argparse.ArgumentParser(prog="make bench", description=main.__doc__)
-    parser.add_argument("--side", type=int, default=6144, help="side of the simulated slides that stages read, pixels")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each pair is measured")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, separated by commas, of: {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each pair is measured")
+    parser.add_argument("--quick", action="store_true", help="small inputs, to see that the parts run")
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
     arguments = parser.parse_args()
-    lines = [
-        "| stage | limit | limit | ours | | share of the limit, median (range) |",
-        "|---|---|---|---|---|---|",
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        pairs = chain(
-            measure_stages(Path(folder), arguments.side, arguments.rounds),
-            [measure_receiving(Path(folder), arguments.rounds)] if shutil.which("storescp") else [],
-        )
-        for pair in pairs:
-            print(f"measured: {pair.stage}", file=sys.stderr)  # noqa: T201
-            lines.append(pair.row())
-        if can_measure():
-            lines += ["", *HEADER]
-            for rates in measure_frames(Path(folder), arguments.rounds):
-                print(f"measured: frames of {rates.n_bytes / 1e6:.0f} MB, {rates.n_clients} clients", file=sys.stderr)  # noqa: T201
-                lines.append(rates.row())
-    lines += ["", *start_up_lines(), "", machine_line()]
-    table = "\n".join(lines)
-    print(table)  # noqa: T201
+    names = arguments.only.split(",")
+    if unknown := [name for name in names if name not in PARTS]:
+        parser.error(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
+    if arguments.write and arguments.quick:
+        parser.error("figures of small inputs are not written; leave out --quick or --write")
+    figures: dict[str, float] = {}
+    for name in names:
+        part, began = PARTS[name], monotonic()
+        print(f"\n## {part.title}\n", flush=True)  # noqa: T201
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            lines = []
+            for line in part.measure(Options(Path(folder), arguments.rounds, arguments.quick, figures)):
+                print(line, flush=True)  # noqa: T201
+                lines.append(line)
+        print(f"{name}: {monotonic() - began:.0f} s", file=sys.stderr, flush=True)  # noqa: T201
+        if arguments.write:
+            about = [
+                f"`make bench ARGS={shlex.quote(f'--only {name} --rounds {arguments.rounds}')}` on {machine_line()}"
+            ]
+            replace_block(README, name, [*lines, "", *about])
+    print(f"\n{machine_line()}")  # noqa: T201
     if arguments.write:
-        before, _, rest = README.read_text().partition(BEGIN)
-        _, _, after = rest.partition(END)
-        README.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
-
-
-def start_up_lines() -> list[str]:
-    """CPU time of commands that must answer at once."""
-    lines = []
-    for option in ("--version", "--help"):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "vst_dicom", option], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        lines.append(f"- `vst-dicom {option}`: {seconds:.2f} s CPU")
-    return lines
+        write_figures(figures)
+        replace_block(cost_model.PAGE, cost_model.BLOCK, list(cost_model.model_lines(read_figures())))
 
 
 def machine_line() -> str:
@@ -71,9 +60,14 @@ def machine_line() -> str:
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     ]
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "pydicom", "simplejpeg"))
     processor = models[0] if models else platform.machine()
-    return f"{len(models)} × {processor}; Python {platform.python_version()}, {libraries}."
+    return f"{len(models)} × {processor}; Python {platform.python_version()}, {', '.join(_versions())}."
+
+
+def _versions() -> list[str]:
+    from importlib.util import find_spec
+
+    return [f"{name} {version(name)}" for name in _LIBRARIES if find_spec(name)]
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import generate_uid
 
+from benchmarks.tables import not_measured
 from tests.service.served import Site
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.runtime.orthanc import free_ports, is_installed, run_orthanc
@@ -103,9 +104,20 @@ HEADER: Final = (
 )
 
 
-def can_measure() -> bool:
-    """Whether the other servers are installed."""
-    return is_installed() and shutil.which("nginx") is not None
+def frame_lines(folder: Path, rounds: int) -> Iterator[str]:
+    """Compare servers; see `measure_frames`."""
+    if not is_installed() or shutil.which("nginx") is None:
+        yield from not_measured("Orthanc and nginx (Debian packages orthanc, orthanc-dicomweb, nginx-light)")
+        return
+    yield (
+        "How many frames in a second by the clock, one frame per request, the same bytes in turn, clients and server "
+        "on the same processors. Clients keep their connections open; Orthanc is asked for frames as stored, which is "
+        "its fastest way."
+    )
+    yield ""
+    yield from HEADER
+    for rates in measure_frames(folder, rounds):
+        yield rates.row()
 
 
 def measure_frames(folder: Path, rounds: int) -> Iterator[FrameRates]:

@@ -1,9 +1,11 @@
-"""Paired measurements: the limit and ours in turn, in one process."""
+"""Paired measurements: two things in turn, in one run, and their ratio with its spread."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import process_time
+from time import perf_counter, process_time
+
+from benchmarks.tables import share_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class Pair:
         CPU seconds per round.
     units, unit
         How much was done in a round.
+    limit_wall_s, ours_wall_s
+        Seconds by the clock per round; empty where they say nothing.
     """
 
     stage: str
@@ -28,13 +32,38 @@ class Pair:
     ours_s: tuple[float, ...]
     units: int
     unit: str
+    limit_wall_s: tuple[float, ...] = ()
+    ours_wall_s: tuple[float, ...] = ()
+
+    @property
+    def shares(self) -> list[float]:
+        """Limit over ours by CPU time, round by round."""
+        return ratios(self.limit_s, self.ours_s)
+
+    @property
+    def wall_shares(self) -> list[float]:
+        """Limit over ours by the clock, round by round."""
+        return ratios(self.limit_wall_s, self.ours_wall_s)
+
+    def per_unit_ms(self) -> tuple[float, float]:
+        """Medians of the CPU time of the limit and of ours, in milliseconds per unit."""
+        return (
+            1000 * statistics.median(self.limit_s) / self.units,
+            1000 * statistics.median(self.ours_s) / self.units,
+        )
 
     def row(self) -> str:
         """One row of a Markdown table."""
-        shares = [limit / ours for limit, ours in zip(self.limit_s, self.ours_s, strict=True)]
-        limit_ms, ours_ms = (1000 * statistics.median(each) / self.units for each in (self.limit_s, self.ours_s))
-        share = f"**{statistics.median(shares):.0%}** ({min(shares):.0%} to {max(shares):.0%})"
-        return f"| {self.stage} | {self.limit_name} | {limit_ms:.3g} | {ours_ms:.3g} | ms per {self.unit} | {share} |"
+        limit_ms, ours_ms = self.per_unit_ms()
+        return (
+            f"| {self.stage} | {self.limit_name} | {limit_ms:.3g} | {ours_ms:.3g} | ms per {self.unit} "
+            f"| {share_text(self.shares)} |"
+        )
+
+
+def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Quotients round by round: what happened to the machine in a round happened to both."""
+    return [one / other for one, other in zip(above, below, strict=True)]
 
 
 def measure_pair(
@@ -49,14 +78,16 @@ def measure_pair(
     """Run both once unmeasured, then in turn, and take CPU time of the whole process, all threads."""
     limit()
     ours()
-    limit_s, ours_s = [], []
+    seconds: dict[Callable[[], object], list[tuple[float, float]]] = {limit: [], ours: []}
     for _ in range(rounds):
-        limit_s.append(_cpu_seconds(limit))
-        ours_s.append(_cpu_seconds(ours))
-    return Pair(stage, limit_name, tuple(limit_s), tuple(ours_s), units, unit)
+        for work in (limit, ours):
+            seconds[work].append(_seconds(work))
+    (limit_s, limit_wall_s), (ours_s, ours_wall_s) = (tuple(zip(*seconds[work], strict=True)) for work in (limit, ours))
+    return Pair(stage, limit_name, limit_s, ours_s, units, unit, limit_wall_s, ours_wall_s)
 
 
-def _cpu_seconds(work: Callable[[], object]) -> float:
-    start = process_time()
+def _seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """CPU time, and time by the clock."""
+    cpu, wall = process_time(), perf_counter()
     work()
-    return process_time() - start
+    return process_time() - cpu, perf_counter() - wall

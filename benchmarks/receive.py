@@ -1,162 +1,139 @@
-"""Receiving: CPU time of our receiver's process against DCMTK's ``storescp +B`` at the same PDU length."""
+"""Receiving: CPU time and memory of the process that receives, against others, and over the number of associations."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Final
 
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID, generate_uid
+from benchmarks.instance import write_instance
+from benchmarks.measure import ratios
+from benchmarks.processes import cpu_seconds, memory_mb
+from benchmarks.receivers import MAXIMUM_PDU_BYTES, Receiver, receivers, run_ours, start_sending
+from benchmarks.tables import range_text, short, table, times_text
 
-from benchmarks.measure import Pair
-
-MAXIMUM_PDU_BYTES: Final = 131_072
-_VL_WHOLE_SLIDE: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
-_JPEG: Final = "1.2.840.10008.1.2.4.50"
-_FRAME_BYTES: Final = 20_000
-_START_S: Final = 30.0
+_ASSOCIATIONS: Final = (1, 2, 5, 10, 20)
 _SEND_S: Final = 600.0
 
-_RECEIVER: Final = """
-import sys, threading
-from vst_dicom.config import read_settings
-from vst_dicom.runtime.receiver import run_receiver
-run_receiver(read_settings(), threading.Event(), on_ready=lambda port: print(port, file=sys.stderr, flush=True))
-"""
+
+@dataclass(slots=True)
+class Received:
+    """What one receiver needed, one value per round.
+
+    Parameters
+    ----------
+    cpu_s_per_gb
+        CPU seconds of its process.
+    peak_mb
+        Most memory resident in it.
+    """
+
+    cpu_s_per_gb: list[float] = field(default_factory=list)
+    peak_mb: list[float] = field(default_factory=list)
 
 
-def measure_receiving(folder: Path, rounds: int, n_bytes: int = 1 << 30) -> Pair:
-    """Send one instance per round to each receiver, as storescu sends it.
+def receive_lines(folder: Path, rounds: int, n_bytes: int = 1 << 30) -> Iterator[str]:
+    """Compare receivers: one instance each, in turn.
 
     Parameters
     ----------
     folder
-        For the instance and what is received; about four times its size must be free.
+        For the instance and what is received; about three times its size must be free.
     rounds
-        How often each receiver is measured, in turn.
+        How often each is measured.
     n_bytes
-        About the size of the instance: JPEG frames of 20 kB, as a slide has them.
-
-    Raises
-    ------
-    FileNotFoundError
-        If DCMTK is not installed.
+        About the size of the instance.
     """
-    if shutil.which("storescp") is None:
-        raise FileNotFoundError("storescp is missing: install the Debian package dcmtk")
+    found = measure_receivers(folder, list(receivers()), rounds, n_bytes)
+    ours = found["ours"].cpu_s_per_gb
+    rows = [
+        [
+            name,
+            range_text(each.cpu_s_per_gb),
+            short(statistics.median(each.peak_mb)),
+            "" if name == "ours" else times_text(ratios(ours, each.cpu_s_per_gb)),
+        ]
+        for name, each in found.items()
+    ]
+    yield (
+        f"One instance of {n_bytes / 1e9:.2f} GB in frames of 20 kB over loopback, PDUs of {MAXIMUM_PDU_BYTES} bytes; "
+        "CPU time and memory of the process that receives."
+    )
+    yield ""
+    yield from table(["receiver", "CPU s per GB, median (range)", "peak memory, MB", "ours / it, median (range)"], rows)
+    for name, program in (("storescp +B", "dcmtk"), ("Orthanc", "orthanc")):
+        if name not in found:
+            yield f"- {name}: not measured: needs the Debian package {program}"
+
+
+def measure_receivers(folder: Path, among: Sequence[Receiver], rounds: int, n_bytes: int) -> dict[str, Received]:
+    """Send one instance per round to each receiver; the first round is not measured."""
     instance = folder / "instance.dcm"
-    limit_s: list[float] = []
-    ours_s: list[float] = []
+    found = {receiver.name: Received() for receiver in among}
     for number in range(rounds + 1):
         n_written = write_instance(instance, n_bytes)
-        for receiver, seconds in ((_run_storescp, limit_s), (_run_ours, ours_s)):
+        for receiver in among:
             place = folder / "received"
             place.mkdir()
-            with receiver(place) as (process, port):
-                before = cpu_seconds(process)  # of the start, which is not what is measured
-                _send(instance, port)
-                if number:  # the first round is not measured
-                    seconds.append(cpu_seconds(process) - before)
+            with receiver.run(place) as running:
+                before = cpu_seconds(running.pid)  # of the start, which is not what is measured
+                receiver.send([instance], running.port)
+                if number:
+                    spent = cpu_seconds(running.pid) - before
+                    found[receiver.name].cpu_s_per_gb.append(spent / (n_written / 1e9))
+                    found[receiver.name].peak_mb.append(memory_mb(running.pid)["peak"])
+            stored = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+            if stored < 0.99 * n_written:
+                msg = f"{receiver.name} stored {stored} of {n_written} bytes"
+                raise AssertionError(msg)
             shutil.rmtree(place)
     instance.unlink()
-    return Pair("receive one instance", "storescp +B", tuple(limit_s), tuple(ours_s), n_written // 10**6, "MB")
+    return found
 
 
-def write_instance(path: Path, n_bytes: int) -> int:
-    """Write a slide-like instance of about `n_bytes`: a short header, then JPEG-sized fragments; no pixel is real."""
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = UID(_VL_WHOLE_SLIDE)
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = UID(_JPEG)
-    meta.ImplementationClassUID = generate_uid()
-    fragment = _item(0xE000, os.urandom(_FRAME_BYTES))
-    with path.open("wb") as file:
-        file.write(bytes(128) + b"DICM")
-        encoded = DicomBytesIO()
-        write_file_meta_info(encoded, meta, enforce_standard=True)
-        file.write(encoded.getvalue())
-        file.write(_uid_element(0x0008, 0x0016, _VL_WHOLE_SLIDE))
-        file.write(_uid_element(0x0008, 0x0018, meta.MediaStorageSOPInstanceUID))
-        file.write(_uid_element(0x0020, 0x000D, generate_uid()))
-        file.write(_uid_element(0x0020, 0x000E, generate_uid()))
-        file.write(b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff" + _item(0xE000, b""))
-        for _ in range(n_bytes // len(fragment)):
-            file.write(fragment)
-        file.write(_item(0xE0DD, b""))
-        return file.tell()
+def association_lines(folder: Path, n_instances: int = 20, n_bytes: int = 25_000_000) -> Iterator[str]:
+    """Send the same instances over more and more associations at once."""
+    if shutil.which("storescu") is None:
+        yield "not measured: needs storescu (Debian package dcmtk)"
+        return
+    yield f"The same {n_instances} instances of {n_bytes / 1e6:.0f} MB, over more and more associations at once."
+    yield ""
+    rows = []
+    for n_associations in _ASSOCIATIONS:
+        if n_instances % n_associations:
+            continue
+        cpu_s, memory, n_stored = measure_associations(folder, n_associations, n_instances, n_bytes)
+        rows.append(
+            [
+                str(n_associations),
+                short(cpu_s / (n_instances * n_bytes / 1e9)),
+                short(memory["idle"]),
+                short(memory["peak"]),
+                f"{n_stored} of {n_instances}",
+            ]
+        )
+    header = ["associations", "CPU s per GB", "memory before, MB", "peak memory, MB", "instances stored"]
+    yield from table(header, rows)
 
 
-def cpu_seconds(process: "subprocess.Popen[str]") -> float:
-    """CPU seconds that a process has used so far, user and system."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def _run_storescp(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", int]]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    command = ["storescp", "+B", "+xa", "-pdu", str(MAXIMUM_PDU_BYTES), "-od", str(folder), str(port)]
-    process = subprocess.Popen(command, text=True)  # noqa: S603
-    try:
-        _await_port(port)
-        yield process, port
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
-def _run_ours(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", int]]:
-    environment = os.environ | {
-        "VST_DICOM_DATA_DIR": str(folder),
-        "VST_DICOM_DICOM__PORT": "0",
-        "VST_DICOM_STORAGE__RESERVE_BYTES": "0",
-        "VST_DICOM_STORAGE__RESERVE_FRACTION": "0",
-    }
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", _RECEIVER], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stderr is not None  # noqa: S101
-        yield process, int(process.stderr.readline())
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _send(instance: Path, port: int) -> None:
-    command = ["storescu", "-R", "-xy", "-aec", "VST_DICOM", "-pdu", str(MAXIMUM_PDU_BYTES), "--max-send-pdu",
-               str(MAXIMUM_PDU_BYTES), "127.0.0.1", str(port), str(instance)]  # fmt: skip
-    subprocess.run(command, check=True, timeout=_SEND_S)  # noqa: S603
-
-
-def _await_port(port: int) -> None:
-    deadline = monotonic() + _START_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            if monotonic() > deadline:
-                raise
-            sleep(0.05)
-        else:
-            return
-
-
-def _uid_element(group: int, number: int, uid: str) -> bytes:
-    value = uid.encode() + b"\0" * (len(uid) % 2)
-    return group.to_bytes(2, "little") + number.to_bytes(2, "little") + b"UI" + len(value).to_bytes(2, "little") + value
-
-
-def _item(number: int, value: bytes) -> bytes:
-    return b"\xfe\xff" + number.to_bytes(2, "little") + len(value).to_bytes(4, "little") + value
+def measure_associations(
+    folder: Path, n_associations: int, n_instances: int, n_bytes: int
+) -> tuple[float, dict[str, float], int]:
+    """CPU seconds of our receiver, its memory before and at most, and how many instances it stored."""
+    place, sent = folder / "received", folder / "sent"
+    place.mkdir()
+    sent.mkdir()
+    files = [sent / f"{number}.dcm" for number in range(n_instances)]
+    for file in files:
+        write_instance(file, n_bytes)
+    with run_ours(place) as running:
+        before, idle = cpu_seconds(running.pid), memory_mb(running.pid)["now"]
+        senders = [start_sending(files[first::n_associations], running.port) for first in range(n_associations)]
+        for sender in senders:
+            sender.wait(_SEND_S)
+        spent, peak = cpu_seconds(running.pid) - before, memory_mb(running.pid)["peak"]
+    large = [path for path in place.rglob("*") if path.is_file() and path.stat().st_size > 0.9 * n_bytes]
+    shutil.rmtree(place)
+    shutil.rmtree(sent)
+    return spent, {"idle": idle, "peak": peak}, len(large)

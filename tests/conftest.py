@@ -31,3 +31,12 @@ def pynetdicom_as_it_was() -> Iterator[None]:
     yield
     for name, value in before.items():
         setattr(_config, name, value)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep exported graphs and choices of engine out of the user's cache, and no older ones in the tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vst_dicom.predict.engine_choice.cache_folder", lambda: folder)
+        yield

@@ -121,8 +121,16 @@ class PredictSettings(Section):
     """Id or folder of the model bundle."""
     shadow: tuple[str, ...] = ()
     """Further bundles that run after it on every slide, for comparison; their results stay here and go nowhere."""
+    coarse_first: bool = False
+    """Whether a quick result from one tile of four goes ahead of the whole one; costs a quarter more computing."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What computes; auto takes the GPU where there is one."""
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    """Library that computes; auto takes torch on the GPU, and on the CPU what is faster there."""
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    """Arithmetic; auto takes half width on the GPU where the reference tile allows it, and fp32 on the CPU."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """CPU threads of the library; every core without it."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
     """Tiles computed together."""
     most_attempts: Annotated[int, Field(ge=1, le=20)] = 5
@@ -293,6 +301,11 @@ class Settings(BaseSettings):
     def results(self) -> Path:
         """Folder of result folders."""
         return self.data_dir / "results"
+
+    @property
+    def cache(self) -> Path:
+        """Folder of what can be made again: exported graphs, choices of engine."""
+        return self.data_dir / "cache"
 
     @classmethod
     def settings_customise_sources(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vst_dicom.dicom.source import SourceSlide
+from vst_dicom.domain.engine import EngineFacts
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.encode.anndata_export import write_anndata
@@ -29,7 +30,7 @@ def store(folder: Path, source: SourceSlide, result: SlideResult, genes: tuple[s
     write_anndata(folder / "expression.h5ad", source, result, picture, picture_spacing)
     write_geojson(folder / "tiles.geojson", source, result, genes)
     slide = {"series_instance_uid": source.series_instance_uid, "frame_of_reference_uid": source.frame_of_reference_uid}
-    facts = RunFacts(slide, "cpu", "torch", {}, {}, [])
+    facts = RunFacts(slide, EngineFacts("torch", "cpu", "fp32", 32), {}, {}, [])
     summary = summarize(result, result.expression.genes, facts)
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     return folder

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.results import BUNDLE, CREATED, full_grid, good_quality, make_gene
+from vst_dicom.domain.engine import EngineFacts
 from vst_dicom.domain.expression import ExpressionTable, Gene, GeneStatus
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.domain.signature import PanelSignature, ScoredGene, Scoring, Signature
@@ -173,7 +174,9 @@ def test_the_summary_says_what_is_usable_and_why_not() -> None:
     grid = full_grid(1, 2)
     result = SlideResult("k", CREATED, grid, good_quality(2), table(), (), BUNDLE, {}, (), signatures=scores)
 
-    shown, hidden = summarize(result, [], RunFacts({}, "cpu", "torch", {}, {}, []))["signatures"]
+    shown, hidden = summarize(result, [], RunFacts({}, EngineFacts("torch", "cpu", "fp32", 32), {}, {}, []))[
+        "signatures"
+    ]
 
     assert (shown["shown"], shown["coverage"], shown["genes"]) == (True, "2 of 3 genes usable", ["B", "A"])
     assert (shown["mean"], shown["p95"]) == (0.0, 0.0)

@@ -3,6 +3,7 @@ import json
 import numpy as np
 
 from tests.results import BUNDLE, CREATED, full_grid, good_quality, make_gene, table_of
+from vst_dicom.domain.engine import EngineFacts
 from vst_dicom.domain.expression import GeneStatus
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.result import SlideResult
@@ -19,7 +20,8 @@ def make_summary(**trust: object) -> dict:
     result = SlideResult(
         "k", CREATED, grid, good_quality(400), expression, search.hotspots, BUNDLE, {"a": "b"}, ("mind this",), **trust
     )
-    facts = RunFacts({"series": "1"}, "cpu", "torch", {"predict": 2.0, "nothing": 0.0}, {"vst_dicom": "0"}, ["b", "a"])
+    engine = EngineFacts("openvino", "cpu (2 threads)", "fp32", 16, {"openvino fp32": 8.0}, ("batches of 16 tiles",))
+    facts = RunFacts({"series": "1"}, engine, {"predict": 2.0, "nothing": 0.0}, {"vst_dicom": "0"}, ["b", "a"])
     return summarize(result, [*expression.genes, make_gene("GATA3", GeneStatus.HIDDEN)], facts)
 
 
@@ -90,3 +92,11 @@ def test_a_bundle_without_trust_states_none() -> None:
     assert (summary["tiles"]["n_masked"], summary["tiles"]["median_distance"]) == (0, None)
     assert summary["intervals"] is None
     assert summary["genes"][0]["interval_half_width"] is None
+
+
+def test_the_summary_says_how_it_was_computed() -> None:
+    summary = make_summary()
+
+    assert (summary["engine"], summary["device"], summary["precision"]) == ("openvino", "cpu (2 threads)", "fp32")
+    assert summary["probe_ms_per_tile"] == {"openvino fp32": 8.0}
+    assert summary["steps_down"] == ["batches of 16 tiles"]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from tests.results import BUNDLE, make_gene
+from vst_dicom.domain.engine import EngineFacts
 from vst_dicom.domain.expression import ExpressionTable, GeneStatus
 from vst_dicom.domain.tiles import TileBatch, TileGrid
 from vst_dicom.predict.predictor import Prediction
@@ -23,7 +24,7 @@ class BrightnessPredictor:
             identity=BUNDLE,
             signatures=(),
         )
-        self.engine = SimpleNamespace(batch_size=8, device_name="cpu")
+        self.engine = SimpleNamespace(batch_size=8, name="torch", facts=EngineFacts("torch", "cpu", "fp32", 8))
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Callable[[int, int], None]) -> Prediction:
         values = np.zeros((len(grid), 4), dtype=np.float32)

@@ -31,9 +31,9 @@ def test_tiles_beyond_the_limit_leave_every_array_together() -> None:
     assert len(trusted.grid) == len(trusted.quality.sharpness) == 9
     assert trusted.grid.size == GRID.size
     assert trusted.grid.cells[3].tolist() == [0, 4]
-    assert trusted.expression.values[3].tolist() == [8, 9]
-    assert trusted.distance is not None
-    assert trusted.distance.max() <= 1
+    assert trusted.prediction.expression.values[3].tolist() == [8, 9]
+    assert trusted.prediction.distance is not None
+    assert trusted.prediction.distance.max() <= 1
     assert trusted.warnings == (
         "1 of 10 tiles have no values: 1 unlike the training tissue in color, sharpness or content, "
         "0 more out of focus",
@@ -72,7 +72,7 @@ def test_a_bundle_that_cannot_tell_masks_nothing_and_says_so() -> None:
     trusted = mask_untrusted(GRID, blurred(*range(10)), prediction(None), None)
 
     assert len(trusted.grid) == 10
-    assert trusted.distance is None
+    assert trusted.prediction.distance is None
     assert trusted.warnings == (
         "this bundle cannot tell unfamiliar tissue: nothing was masked, whatever the slide shows",
     )

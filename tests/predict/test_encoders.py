@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tests.predict.engines import torch_engine
 from tests.predict.vision_transformers import (
     dinov2_shapes,
     noise,
@@ -20,7 +21,7 @@ from tests.predict.vision_transformers import (
 from vst_dicom.domain.errors import BundleError, UsageError
 from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.predict.encoders import EFFICIENTNET_LITE0, build_encoder, parse_form
-from vst_dicom.predict.engine import TorchEngine
+from vst_dicom.predict.engine import embed
 from vst_dicom.predict.manifest_model import Encoder
 from vst_dicom.predict.presets import PRESETS, find_preset
 from vst_dicom.predict.published_names import rename
@@ -95,8 +96,8 @@ def test_a_preset_runs_random_weights_saved_under_the_published_names(
     save_file(noise(published_shapes(name, depth=1)), tmp_path / "model.safetensors")
     encoder = build_encoder(spec, read_tensors(tmp_path / "model.safetensors", "model.safetensors"))
 
-    engine = TorchEngine(encoder, spec.mean, spec.std, spec.embed_dim, device="cpu")
-    features = engine.embed([TileBatch(np.zeros(1, dtype=np.int64), reference_tile(spec.tile_px)[None])], 1)
+    engine = torch_engine(encoder, spec.mean, spec.std, spec.embed_dim)
+    features = embed(engine, [TileBatch(np.zeros(1, dtype=np.int64), reference_tile(spec.tile_px)[None])], 1)
 
     assert features.shape == (1, dimension)
     assert np.isfinite(features).all()

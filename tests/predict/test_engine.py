@@ -5,9 +5,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.predict.engines import torch_engine
+from vst_dicom.domain.engine import Precision
 from vst_dicom.domain.errors import ResourceError, UsageError
 from vst_dicom.domain.tiles import TileBatch
-from vst_dicom.predict.engine import TorchEngine
+from vst_dicom.predict.cuda_runner import CudaRunner
+from vst_dicom.predict.engine import embed
+from vst_dicom.predict.engine_choice import wants_cuda
+from vst_dicom.predict.ladder import LadderEngine, Rung
 
 
 class MeanColor(nn.Module):
@@ -32,8 +37,8 @@ class Limited(MeanColor):
         return super().forward(images)
 
 
-def engine(network: nn.Module, batch_size: int = 4) -> TorchEngine:
-    return TorchEngine(network, (0.5, 0.5, 0.5), (0.5, 0.25, 1.0), 3, device="cpu", batch_size=batch_size)
+def engine(network: nn.Module, batch_size: int = 4) -> LadderEngine:
+    return torch_engine(network, (0.5, 0.5, 0.5), (0.5, 0.25, 1.0), 3, batch_size)
 
 
 def batch(indices: list[int]) -> TileBatch:
@@ -47,13 +52,13 @@ def test_pixels_are_scaled_to_one_then_normalized_per_color() -> None:
     images = np.zeros((1, 4, 4, 3), dtype=np.uint8)
     images[..., 0], images[..., 1], images[..., 2] = 255, 0, 51
 
-    features = engine(MeanColor()).embed([TileBatch(np.array([0]), images)], 1)
+    features = embed(engine(MeanColor()), [TileBatch(np.array([0]), images)], 1)
 
     assert features[0].tolist() == pytest.approx([1.0, -2.0, -0.3], abs=1e-6)
 
 
 def test_rows_follow_the_indices_whatever_the_order_of_the_tiles() -> None:
-    features = engine(MeanColor()).embed([batch([2, 0]), batch([1, 3, 4])], 5)
+    features = embed(engine(MeanColor()), [batch([2, 0]), batch([1, 3, 4])], 5)
 
     assert np.diff(features[:, 0]).tolist() == pytest.approx([2 / 255] * 4, abs=1e-6)
 
@@ -61,7 +66,7 @@ def test_rows_follow_the_indices_whatever_the_order_of_the_tiles() -> None:
 def test_progress_counts_tiles() -> None:
     seen: list[tuple[int, int]] = []
 
-    engine(MeanColor(), batch_size=2).embed([batch([0, 1, 2]), batch([3])], 4, lambda *done: seen.append(done))
+    embed(engine(MeanColor(), batch_size=2), [batch([0, 1, 2]), batch([3])], 4, lambda *done: seen.append(done))
 
     assert seen == [(2, 4), (3, 4), (4, 4)]
 
@@ -78,7 +83,7 @@ def test_running_out_of_memory_halves_the_batch_and_loses_no_tile(error: Callabl
     network = Limited(2, error)
     working = engine(network, batch_size=8)
 
-    features = working.embed([batch([0, 1, 2, 3, 4])], 5)
+    features = embed(working, [batch([0, 1, 2, 3, 4])], 5)
 
     assert network.sizes == [5, 4, 2, 2, 1]
     assert working.batch_size == 2
@@ -87,12 +92,12 @@ def test_running_out_of_memory_halves_the_batch_and_loses_no_tile(error: Callabl
 
 def test_one_tile_too_many_for_the_memory_says_what_to_do() -> None:
     with pytest.raises(ResourceError, match="does not suffice for one tile"):
-        engine(Limited(0, MemoryError)).embed([batch([0])], 1)
+        embed(engine(Limited(0, MemoryError)), [batch([0])], 1)
 
 
 def test_another_failure_of_the_network_is_not_taken_for_memory() -> None:
     with pytest.raises(RuntimeError, match="something else"):
-        engine(Limited(0, lambda: RuntimeError("something else"))).embed([batch([0])], 1)
+        embed(engine(Limited(0, lambda: RuntimeError("something else"))), [batch([0])], 1)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,7 @@ def test_another_failure_of_the_network_is_not_taken_for_memory() -> None:
 )
 def test_each_tile_must_come_exactly_once(batches: list[TileBatch], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        engine(MeanColor()).embed(batches, 2)
+        embed(engine(MeanColor()), batches, 2)
 
 
 def test_tiles_are_taken_lazily() -> None:
@@ -118,7 +123,7 @@ def test_tiles_are_taken_lazily() -> None:
             taken.append(len(network.sizes))
             yield batch([index])
 
-    engine(network).embed(batches(), 3)
+    embed(engine(network), batches(), 3)
 
     assert taken == [0, 1, 2]
 
@@ -127,19 +132,15 @@ def test_demanding_cuda_where_there_is_none_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     with pytest.raises(UsageError, match="--device cpu or auto"):
-        TorchEngine(MeanColor(), (0, 0, 0), (1, 1, 1), 3, device="cuda")
-
-
-def test_half_precision_on_the_cpu_is_refused() -> None:
-    with pytest.raises(UsageError, match="needs a CUDA device"):
-        TorchEngine(MeanColor(), (0, 0, 0), (1, 1, 1), 3, device="cpu", precision="fp16")
+        wants_cuda("cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_cuda_agrees_with_the_cpu(precision: str) -> None:
+def test_cuda_agrees_with_the_cpu(precision: Precision) -> None:
     batches = [batch([2, 0]), batch([1, 3, 4]), batch([5])]
-    on_cuda = TorchEngine(MeanColor(), (0.5,) * 3, (0.5,) * 3, 3, device="cuda", precision=precision, batch_size=2)
-    on_cpu = TorchEngine(MeanColor(), (0.5,) * 3, (0.5,) * 3, 3, device="cpu")
+    half = (0.5, 0.5, 0.5)
+    rung = Rung("cuda", lambda: [CudaRunner(MeanColor(), half, half, 3, torch.device("cuda", 0), precision)])
+    on_cuda, on_cpu = LadderEngine([rung], 3, 2), torch_engine(MeanColor(), half, half, 3)
 
-    np.testing.assert_allclose(on_cuda.embed(batches, 6), on_cpu.embed(batches, 6), atol=1e-2)
+    np.testing.assert_allclose(embed(on_cuda, batches, 6), embed(on_cpu, batches, 6), atol=1e-2)

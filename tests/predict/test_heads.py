@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vst_dicom.domain.errors import BundleError
+from vst_dicom.predict.context import Surroundings, with_context
 from vst_dicom.predict.head import parse_head
 from vst_dicom.predict.manifest_model import MlpForm, RidgeForm
+from vst_dicom.predict.members import MemberPredictions
 from vst_dicom.predict.mlp_head import MlpHead
 from vst_dicom.predict.ridge_head import RidgeHead
 
@@ -131,3 +135,39 @@ def test_a_manifest_with_other_squares_is_refused(context: list[int]) -> None:
 
     with pytest.raises(ValidationError, match="context"):
         Encoder.model_validate({**EFFICIENTNET_LITE0.model_dump(), "context": context})
+
+
+@given(seed=st.integers(0, 2**32 - 1), context=st.sampled_from([(1,), (1, 3), (1, 3, 5)]), n_tiles=st.integers(0, 30))
+def test_projecting_before_averaging_gives_the_scores_of_averaged_features(
+    seed: int, context: tuple[int, ...], n_tiles: int
+) -> None:
+    random = np.random.default_rng(seed)
+    n_features = len(context) * 7
+    head = RidgeHead(
+        random.standard_normal(n_features).astype(np.float32),
+        random.standard_normal((3, n_features)).astype(np.float32),
+        np.zeros((3, 2), np.float32),
+        np.zeros(2, np.float32),
+    )
+    cells = np.stack(np.divmod(random.permutation(64)[:n_tiles], 8), axis=1).astype(np.int32)
+    embeddings = random.standard_normal((n_tiles, 7)).astype(np.float32)
+
+    scores = Surroundings(cells, context).means(head.project(embeddings)).sum(axis=1)
+
+    expected = head.scores(with_context(embeddings, cells, context=context))
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_head_refuses_tiles_of_another_length() -> None:
+    with pytest.raises(ValueError, match="a head of 1 features does not take tiles of 2"):
+        ridge_head().project(f32([1, 2]))
+
+
+def test_members_answer_for_the_tiles_and_genes_that_are_asked_for() -> None:
+    members = MemberPredictions(ridge_head(), f32([0], [1], [2]), np.arange(2))
+
+    some = members.of_genes([1, 0]).of_genes([1]).of_tiles(np.array([False, True, True]))
+
+    assert len(some) == 2
+    whole = list(ridge_head().express_members(f32([1], [2])))
+    np.testing.assert_array_equal(np.stack(list(some)), np.stack(whole)[:, :, :1])

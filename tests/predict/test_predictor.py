@@ -14,6 +14,7 @@ from vst_dicom.predict.appearance import N_APPEARANCE, describe_appearance
 from vst_dicom.predict.bundle import load_bundle
 from vst_dicom.predict.efficientnet_lite import EfficientNetLite0
 from vst_dicom.predict.encoders import EFFICIENTNET_LITE0, build_encoder
+from vst_dicom.predict.engine import embed
 from vst_dicom.predict.predictor import Predictor
 from vst_dicom.predict.reference import check_reference, reference_tile, tile_sha256
 from vst_dicom.predict.trust import Familiarity, Intervals, Trust
@@ -73,7 +74,7 @@ def test_trust_is_measured_on_the_way(folder: Path) -> None:
         [TileBatch(np.array([2, 0]), tiles[[2, 0]]), TileBatch(np.array([1]), tiles[1:2])], grid
     )
 
-    embeddings = predictor.engine.embed([TileBatch(np.arange(3), tiles)], 3)
+    embeddings = embed(predictor.engine, [TileBatch(np.arange(3), tiles)], 3)
     expected = familiarity.distance(describe_appearance(tiles), embeddings)
     np.testing.assert_allclose(prediction.distance, expected, rtol=1e-4)
     assert prediction.half_width.tolist() == [[6, 1]] * 3

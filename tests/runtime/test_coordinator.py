@@ -7,6 +7,7 @@ from sqlalchemy import insert, select, update
 from tests.runtime.spooled import Gateway, at
 from tests.study.headers import SEGMENTATION, SERIES, STUDY, painted, part_header, slide_header, stained
 from vst_dicom.domain.errors import BundleError, UsageError
+from vst_dicom.ledger.coarse_jobs import coarse_key
 from vst_dicom.ledger.states import JobState, SlideState
 from vst_dicom.ledger.tables import instances, jobs, result_instances
 from vst_dicom.runtime.coordinator import coordinate
@@ -164,6 +165,23 @@ def test_jobs_of_one_slide_form_a_chain(gateway: Gateway) -> None:
 
     keys = [job.key for job in gateway.jobs]
     assert [job.predecessor_key for job in gateway.jobs] == [None, *keys[:3]]
+
+
+def test_a_coarse_job_goes_before_the_whole_one_where_settings_want_it(tmp_path: Path) -> None:
+    gateway = Gateway.make(tmp_path, predict={"coarse_first": True})
+    gateway.receive(BASE, 0)
+    gateway.coordinate(30)
+    gateway.receive(LOWER, 40)
+    gateway.coordinate(71)
+
+    jobs = {job.key: job for job in gateway.jobs}
+    assert len(jobs) == 4
+    first, second = (job for job in jobs.values() if coarse_key(job.key) in jobs)
+    coarse = [jobs[coarse_key(job.key)] for job in (first, second)]
+    assert [job.predecessor_key for job in (first, second)] == [job.key for job in coarse]
+    assert [job.predecessor_key for job in coarse] == [None, first.key]
+    assert [job.priority for job in (coarse[0], first)] == [99, 100]
+    assert [len(job.instance_ids) for job in (coarse[0], first, coarse[1], second)] == [1, 1, 2, 2]
 
 
 def test_a_late_label_makes_no_job(gateway: Gateway) -> None:

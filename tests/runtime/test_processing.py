@@ -17,9 +17,11 @@ from tests.jobs.ledgers import job_of
 from tests.pipeline.brightness import BrightnessPredictor
 from tests.runtime.slides import NOW, add_slide_job
 from vst_dicom.config import EncodeSettings, Settings
+from vst_dicom.domain.engine import EngineFacts
 from vst_dicom.domain.forms import ResultForm
 from vst_dicom.jobs.attempt import JobRunner
 from vst_dicom.jobs.results import MANIFEST_FILE, ResultStore
+from vst_dicom.ledger.coarse_jobs import coarse_key, create_coarse
 from vst_dicom.ledger.database import open_database
 from vst_dicom.ledger.deliveries import list_deliveries, list_result_instances
 from vst_dicom.ledger.jobs import move_job
@@ -289,3 +291,54 @@ def test_an_object_that_a_validator_refuses_is_sent_to_nobody_and_the_job_says_w
     with database.begin() as connection:
         assert list_result_instances(connection, key) == []
         assert list_deliveries(connection, key) == []
+
+
+def test_a_coarse_result_is_delivered_before_the_whole_one_and_says_what_it_is(
+    database: Engine, shadowing: Settings
+) -> None:
+    key = add_slide_job(database, shadowing, 1)
+    whole_job = job_of(database, key)
+    with database.begin() as connection:
+        create_coarse(connection, whole_job, None)
+
+    assert [run(database, shadowing, one) for one in (coarse_key(key), key)] == [JobState.DONE, JobState.DONE]
+
+    folders = [shadowing.results / one for one in (coarse_key(key), key)]
+    coarse, whole = (json.loads((folder / "summary.json").read_text()) for folder in folders)
+    assert whole["n_tiles"] / 4 <= coarse["n_tiles"] < whole["n_tiles"]
+    assert any("coarse and preliminary: one tile of four" in warning for warning in coarse["warnings"])
+    assert any(f"the coarse one of job {coarse_key(key)}" in warning for warning in whole["warnings"])
+    assert coarse["hotspots"] == []
+    maps = [pydicom.dcmread(folder / "parametric-map.dcm", stop_before_pixels=True) for folder in folders]
+    assert maps[0].SeriesDescription == "Coarse: Predicted gene expression maps, Research Use Only"
+    assert maps[1].SeriesDescription == "Predicted gene expression maps, Research Use Only"
+    assert maps[0].SOPInstanceUID != maps[1].SOPInstanceUID
+    spacing = [float(one.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing[0]) for one in maps]
+    assert spacing[0] == pytest.approx(2 * spacing[1])
+    with database.begin() as connection:
+        assert len(list_deliveries(connection, coarse_key(key))) == len(list_deliveries(connection, key)) > 0
+    assert shadows_of(database, coarse_key(key)) == []
+
+
+@pytest.mark.parametrize(("steps_down", "n_loaded"), [((), 1), (("memory of a device ran out",), 2)])
+def test_after_a_lack_of_memory_the_next_slide_starts_at_the_top_again(
+    database: Engine, settings: Settings, tmp_path: Path, steps_down: tuple[str, ...], n_loaded: int
+) -> None:
+    loaded: list[str] = []
+
+    def load(bundle: str) -> BrightnessPredictor:
+        loaded.append(bundle)
+        predictor = BrightnessPredictor()
+        predictor.engine.facts = EngineFacts("torch", "cpu", "fp32", 8, {}, steps_down)
+        return predictor
+
+    processor = SlideProcessor(database, settings, load)  # type: ignore[arg-type]
+    store = ResultStore(settings.results)
+    runner = JobRunner(database, store, processor.process, processor.close, 3, Event())
+    for number in (1, 2):
+        key = add_slide_job(database, settings, number)
+        runner.run(key, job_of(database, key).round)
+        summary = json.loads((settings.results / key / "summary.json").read_text())
+
+        assert summary["steps_down"] == list(steps_down)
+    assert len(loaded) == n_loaded

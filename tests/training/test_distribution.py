@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tests.predict.engines import torch_engine
 from tests.training.spots import section
 from vst_dicom.predict.appearance import N_APPEARANCE, describe_appearance
-from vst_dicom.predict.engine import TorchEngine
 from vst_dicom.training.cohort import Cohort, Section
 from vst_dicom.training.distribution import SectionTiles, describe_distribution, sample_sections
 
@@ -114,7 +114,7 @@ def test_tiles_of_a_cohort_are_read_at_their_spots_and_kept(tmp_path: Path) -> N
         ),
     )  # fmt: skip
     encoder = MeanColor()
-    engine = TorchEngine(encoder, (0, 0, 0), (1, 1, 1), 12, device="cpu")
+    engine = torch_engine(encoder, (0, 0, 0), (1, 1, 1), 12)
 
     first, _ = sample_sections(cohort, [spots, spots], tmp_path, engine, "key", 0, tmp_path / "cache")
     n_seen = encoder.n_seen

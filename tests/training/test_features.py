@@ -8,10 +8,11 @@ from anndata import AnnData
 from torch import Tensor, nn
 
 from tests.array_source import ArraySource
+from tests.predict.engines import torch_engine
 from vst_dicom.domain.errors import InputError
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
-from vst_dicom.predict.engine import TorchEngine
-from vst_dicom.predict.head import with_context
+from vst_dicom.predict.context import with_context
+from vst_dicom.predict.engine import Engine, embed
 from vst_dicom.tiles.grid import lay_grid
 from vst_dicom.tiles.sampler import sample_tiles
 from vst_dicom.tiles.thumbnail import read_thumbnail
@@ -31,8 +32,8 @@ class MeanColor(nn.Module):
 
 
 @pytest.fixture
-def engine() -> TorchEngine:
-    return TorchEngine(MeanColor(), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 3, device="cpu")
+def engine() -> Engine:
+    return torch_engine(MeanColor(), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 3)
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +51,11 @@ def source_of(image: np.ndarray) -> ArraySource:
     return ArraySource([image], PixelSpacing.from_um(SPACING_UM), MatrixSize(256, 256))
 
 
-def test_training_at_the_middle_of_a_tile_sees_what_prediction_sees_there(
-    image: np.ndarray, engine: TorchEngine
-) -> None:
+def test_training_at_the_middle_of_a_tile_sees_what_prediction_sees_there(image: np.ndarray, engine: Engine) -> None:
     source = source_of(image)
     grid, _ = lay_grid(source.levels[0], find_tissue(read_thumbnail(source)))
     batches = sample_tiles(source, grid.corners_px, grid.tile_size)
-    predicted = with_context(engine.embed(batches, len(grid)), grid.cells)
+    predicted = with_context(embed(engine, batches, len(grid)), grid.cells)
 
     trained, _ = describe_places(source, grid.centers_px, engine, "S")
 
@@ -64,7 +63,7 @@ def test_training_at_the_middle_of_a_tile_sees_what_prediction_sees_there(
     np.testing.assert_allclose(trained, predicted, atol=1e-6)
 
 
-def test_a_spot_on_glass_still_counts_itself(image: np.ndarray, engine: TorchEngine) -> None:
+def test_a_spot_on_glass_still_counts_itself(image: np.ndarray, engine: Engine) -> None:
     place = np.array([[7.5 * TILE - 3, 5.5 * TILE - 3]])
 
     trained, plain = describe_places(source_of(image), place, engine, "S", context=(1, 3))
@@ -73,7 +72,7 @@ def test_a_spot_on_glass_still_counts_itself(image: np.ndarray, engine: TorchEng
     assert plain[0, 0] == 0
 
 
-def test_a_spot_beside_the_image_is_refused(image: np.ndarray, engine: TorchEngine) -> None:
+def test_a_spot_beside_the_image_is_refused(image: np.ndarray, engine: Engine) -> None:
     with pytest.raises(InputError, match="a spot lies outside the image"):
         describe_places(source_of(image), np.array([[99999.0, 5.0]]), engine, "S")
 
@@ -88,7 +87,7 @@ def section_files(folder: Path, image: np.ndarray) -> Section:
 
 
 def test_a_plain_image_is_opened_as_on_prediction_and_kept_in_the_cache(
-    tmp_path: Path, image: np.ndarray, engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, image: np.ndarray, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     section = section_files(tmp_path, image)
     spots = read_spots(section, tmp_path, ["ERBB2"])
@@ -103,9 +102,7 @@ def test_a_plain_image_is_opened_as_on_prediction_and_kept_in_the_cache(
     np.testing.assert_array_equal(second.plain, plain)
 
 
-def test_described_spots_know_their_site_and_marker_genes(
-    tmp_path: Path, image: np.ndarray, engine: TorchEngine
-) -> None:
+def test_described_spots_know_their_site_and_marker_genes(tmp_path: Path, image: np.ndarray, engine: Engine) -> None:
     section = section_files(tmp_path, image).model_copy(update={"site": "Uppsala"})
     described = describe_spots(section, read_spots(section, tmp_path, [], ["CD3E", "ERBB2"]), tmp_path, engine, "key")
 
@@ -115,7 +112,7 @@ def test_described_spots_know_their_site_and_marker_genes(
 
 
 def test_anndata_and_hest_metadata_give_the_same_features_as_tables(
-    tmp_path: Path, image: np.ndarray, engine: TorchEngine
+    tmp_path: Path, image: np.ndarray, engine: Engine
 ) -> None:
     tables = section_files(tmp_path, image)
     AnnData(
@@ -136,9 +133,7 @@ def test_anndata_and_hest_metadata_give_the_same_features_as_tables(
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
-def test_another_encoder_does_not_get_the_cached_features(
-    tmp_path: Path, image: np.ndarray, engine: TorchEngine
-) -> None:
+def test_another_encoder_does_not_get_the_cached_features(tmp_path: Path, image: np.ndarray, engine: Engine) -> None:
     section = section_files(tmp_path, image)
     spots = read_spots(section, tmp_path, ["ERBB2"])
 
@@ -148,7 +143,7 @@ def test_another_encoder_does_not_get_the_cached_features(
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
-def test_a_damaged_cache_file_is_computed_again(tmp_path: Path, image: np.ndarray, engine: TorchEngine) -> None:
+def test_a_damaged_cache_file_is_computed_again(tmp_path: Path, image: np.ndarray, engine: Engine) -> None:
     section = section_files(tmp_path, image)
     spots = read_spots(section, tmp_path, ["ERBB2"])
     first = describe_spots(section, spots, tmp_path, engine, "key", tmp_path / "cache")
@@ -161,7 +156,7 @@ def test_a_damaged_cache_file_is_computed_again(tmp_path: Path, image: np.ndarra
 
 
 def test_a_long_section_goes_on_where_it_was_cut_off(
-    tmp_path: Path, image: np.ndarray, engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, image: np.ndarray, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     section = section_files(tmp_path, image)
     spots = read_spots(section, tmp_path, ["ERBB2"])
@@ -191,7 +186,7 @@ def test_a_long_section_goes_on_where_it_was_cut_off(
 
 
 def test_progress_counts_the_spots_of_the_section(
-    tmp_path: Path, image: np.ndarray, engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, image: np.ndarray, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     section = section_files(tmp_path, image)
     monkeypatch.setattr(features_module, "_PIECE_SPOTS", 1)
@@ -205,7 +200,7 @@ def test_progress_counts_the_spots_of_the_section(
     assert (1, 2) in told
 
 
-def test_a_tile_that_spots_share_is_embedded_once(image: np.ndarray, engine: TorchEngine) -> None:
+def test_a_tile_that_spots_share_is_embedded_once(image: np.ndarray, engine: Engine) -> None:
     told = []
     centers = np.array([[3.5 * TILE, 2.5 * TILE], [4.5 * TILE, 2.5 * TILE]]) - 0.5
     apart = [describe_places(source_of(image), center[None], engine, "S") for center in centers]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vst_dicom.cli.predict import Device
+from vst_dicom.cli.predict import Device, EngineChoice
 from vst_dicom.cli.progress import stage_progress
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from vst_dicom.training.compare import Comparison, Difference
     from vst_dicom.training.evidence import Row
     from vst_dicom.training.features import SectionSpots
+
+_By = tuple[EngineChoice, Device]
+"""Library that computes features, and on what."""
 
 _MOST_GENES = 20
 """Genes that are printed of a comparison; ``--json`` gives all."""
@@ -34,6 +37,9 @@ def evaluate(
     ] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps features between runs.")] = None,
     device: Annotated[Device, typer.Option(help="auto takes the GPU where there is one.")] = Device.AUTO,
+    engine: Annotated[
+        EngineChoice, typer.Option(help="Library; the default is what heads are fitted with.")
+    ] = EngineChoice.TORCH,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Score a bundle on a cohort, or two bundles against each other, never on tissue that they were fitted on.
@@ -55,13 +61,13 @@ def evaluate(
     bundles, described = [load_bundle(name) for name in names[:-1]], read_cohort(cohort)
     folder = data or cohort.parent
     if len(bundles) == 1:
-        _evaluate_one(bundles[0], described, folder, cache, device, as_json=as_json)
+        _evaluate_one(bundles[0], described, folder, cache, (engine, device), as_json=as_json)
     else:
-        _compare(bundles[0], bundles[1], described, folder, cache, device, as_json=as_json)
+        _compare(bundles[0], bundles[1], described, folder, cache, (engine, device), as_json=as_json)
 
 
 def _evaluate_one(
-    loaded: "Bundle", cohort: "Cohort", folder: Path, cache: Path | None, device: Device, *, as_json: bool
+    loaded: "Bundle", cohort: "Cohort", folder: Path, cache: Path | None, by: _By, *, as_json: bool
 ) -> None:
     from vst_dicom.training.evaluate import evaluate as evaluate_recipe
     from vst_dicom.training.evaluate import score_head
@@ -70,7 +76,7 @@ def _evaluate_one(
 
     manifest = loaded.manifest
     trained_on = {(c.doi, patient) for c in manifest.training.cohorts for patient in c.patients}
-    sections = _describe(loaded, cohort, folder, [gene.symbol for gene in manifest.genes], cache, device)
+    sections = _describe(loaded, cohort, folder, [gene.symbol for gene in manifest.genes], cache, by)
     with stage_progress() as progress:
         scores = evaluate_recipe(sections, DEFAULT_RECIPE, lambda done, total: progress("held-out fits", done, total))
     unseen = [section for section in sections if (cohort.doi, section.patient) not in trained_on]
@@ -84,7 +90,7 @@ def _compare(
     cohort: "Cohort",
     folder: Path,
     cache: Path | None,
-    device: Device,
+    by: _By,
     *,
     as_json: bool,
 ) -> None:
@@ -94,7 +100,7 @@ def _compare(
     symbols = common_symbols(first.manifest, second.manifest)
     wanted = unseen_sections(cohort, [bundle.manifest for bundle in bundles])
     kept = cohort.model_copy(update={"section": tuple(s for s in cohort.section if s.id in wanted)})
-    described = [_describe(bundle, kept, folder, symbols, cache, device) for bundle in bundles]
+    described = [_describe(bundle, kept, folder, symbols, cache, by) for bundle in bundles]
     predicted = []
     for bundle, sections in zip(bundles, described, strict=True):
         columns = [[gene.symbol for gene in bundle.manifest.genes].index(symbol) for symbol in symbols]
@@ -106,7 +112,7 @@ def _compare(
 
 def _describe(
     bundle: "Bundle", cohort: "Cohort", folder: Path, symbols: "list[str] | tuple[str, ...]",
-    cache: Path | None, device: Device,
+    cache: Path | None, by: _By,
 ) -> "list[SectionSpots]":  # fmt: skip
     from vst_dicom.training.features import describe_cohort
     from vst_dicom.training.weights import weights_of
@@ -114,7 +120,7 @@ def _describe(
     weights = weights_of(bundle)
     with stage_progress() as progress:
         return describe_cohort(
-            cohort, folder, symbols, weights.engine(device.value), weights.key, cache, progress,
+            cohort, folder, symbols, weights.engine(by[1].value, engine=by[0].value), weights.key, cache, progress,
             context=weights.spec.context,
         )  # fmt: skip
 

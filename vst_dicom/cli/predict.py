@@ -30,6 +30,23 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class EngineChoice(StrEnum):
+    """Library that computes."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+
+
+class Precision(StrEnum):
+    """Arithmetic."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
 def predict(
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT...", help="Folder of DICOM files, .dcm, .svs, .ndpi, .tif, .jpg …")
@@ -47,6 +64,13 @@ def predict(
         typer.Option(envvar="VST_DICOM_CONFIG", metavar="FILE", help="Settings; [encode] says how forms are written."),
     ] = None,
     device: Annotated[Device, typer.Option(help="auto takes the GPU where there is one.")] = Device.AUTO,
+    engine: Annotated[
+        EngineChoice, typer.Option(help="Library; auto takes torch on the GPU, and on the CPU what is faster there.")
+    ] = EngineChoice.AUTO,
+    precision: Annotated[
+        Precision, typer.Option(help="auto takes half width on the GPU if the model allows it, fp32 on the CPU.")
+    ] = Precision.AUTO,
+    threads: Annotated[int, typer.Option(min=0, max=1024, help="CPU threads of the library; 0 takes every core.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Tiles computed together.")] = 32,
     pixel_spacing_um: Annotated[
         str,
@@ -56,6 +80,9 @@ def predict(
         str, typer.Option(metavar="ID", help="Which optical path; needed where it is unclear.")
     ] = "",
     focal_plane: Annotated[int, typer.Option(min=0, help="Which focal plane, from 1; 0 takes the middle one.")] = 0,
+    coarse: Annotated[
+        bool, typer.Option("--coarse", help="One tile of four, for a quick look; no hotspots; every object says so.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results of the same slide.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON lines.")] = False,
 ) -> None:
@@ -73,9 +100,12 @@ def predict(
     from vst_dicom.slide.opening import open_found_slide
 
     spacing = parse_optional_spacing(pixel_spacing_um)
-    choices = _choices(genes, formats, config, overwrite)
+    choices = _choices(genes, formats, config, overwrite=overwrite, coarse=coarse)
     slides = find_slides(inputs)
-    predictor = Predictor(load_bundle(bundle or DEFAULT_BUNDLE), device=device.value, batch_size=batch_size)
+    predictor = Predictor(
+        load_bundle(bundle or DEFAULT_BUNDLE), engine=engine.value, device=device.value, precision=precision.value,
+        batch_size=batch_size, threads=threads or None,
+    )  # fmt: skip
     first_failure: VstDicomError | None = None
     for files in slides:
         try:
@@ -111,7 +141,7 @@ def predict_slide(
     return process_slide(slide, predictor, folder, choices=choices, now=datetime.now(UTC), progress=progress)
 
 
-def _choices(genes: str, formats: str, config: Path | None, overwrite: bool) -> "Choices":
+def _choices(genes: str, formats: str, config: Path | None, *, overwrite: bool, coarse: bool) -> "Choices":
     from vst_dicom.config import read_settings
     from vst_dicom.domain.forms import ResultForm
     from vst_dicom.pipeline.process_slide import Choices
@@ -124,7 +154,7 @@ def _choices(genes: str, formats: str, config: Path | None, overwrite: bool) -> 
         raise UsageError(msg)
     chosen = read_settings(config).encode
     forms = frozenset(map(ResultForm, names or chosen.forms))
-    return Choices(tuple(split_list(genes)) or None, forms, chosen.encoding, overwrite=overwrite)
+    return Choices(tuple(split_list(genes)) or None, forms, chosen.encoding, overwrite=overwrite, coarse=coarse)
 
 
 def print_outcome(summary: Mapping[str, Any], folder: Path) -> None:

@@ -125,9 +125,9 @@ class TileQuality:
     blurred: NDArray[np.bool_]
     inked: NDArray[np.bool_]
 
-    def subset(self, keep: NDArray[np.bool_]) -> "TileQuality":
-        """Leave out tiles; `keep` has shape ``(n_tiles,)``."""
-        return TileQuality(self.tissue_fraction[keep], self.sharpness[keep], self.blurred[keep], self.inked[keep])
+    def of_tiles(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "TileQuality":
+        """Take some tiles: a mask, or indices in the order that is wanted."""
+        return TileQuality(self.tissue_fraction[rows], self.sharpness[rows], self.blurred[rows], self.inked[rows])
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,9 @@ Feature = dict[str, Any]
 N_DECIMALS: Final = 4
 """Kept of a value; far finer than any prediction."""
 
+_TILES_AT_ONCE: Final = 1024
+"""Tiles whose measurements are rounded together."""
+
 HALF_WIDTH: Final = "+/-"
 """Follows a gene's symbol in the name of the half width of its prediction interval."""
 
@@ -86,8 +89,8 @@ def write_geojson(path: Path, source: SourceSlide, result: SlideResult, genes: t
         file.write("\n]}\n")
 
 
-def _tile_numbers(result: SlideResult, genes: tuple[str, ...] | None) -> tuple[list[str], NDArray[np.float64]]:
-    """Name the measurements of a tile, and give their values, shape ``(n_tiles, n_measurements)``."""
+def _tile_numbers(result: SlideResult, genes: tuple[str, ...] | None) -> tuple[list[str], list[NDArray[np.float32]]]:
+    """Name the measurements of a tile, and give their values, arrays of shape ``(n_tiles, n)`` side by side."""
     columns = {panel_gene.gene.symbol: index for index, panel_gene in enumerate(result.expression.genes)}
     symbols = list(columns) if genes is None else list(dict.fromkeys(genes))
     unknown = [symbol for symbol in symbols if symbol not in columns]
@@ -105,7 +108,7 @@ def _tile_numbers(result: SlideResult, genes: tuple[str, ...] | None) -> tuple[l
     if result.distance is not None:
         names = names + [DISTANCE]
         values.append(result.distance[:, None])
-    return names, np.concatenate(values, axis=1).astype(np.float64).round(N_DECIMALS)
+    return names, values
 
 
 def _shown_scores(result: SlideResult) -> list[tuple[PanelSignature, NDArray[np.float32]]]:
@@ -113,19 +116,27 @@ def _shown_scores(result: SlideResult) -> list[tuple[PanelSignature, NDArray[np.
 
 
 def _tiles(
-    result: SlideResult, namespace: uuid.UUID, names: list[str], values: NDArray[np.float64]
+    result: SlideResult, namespace: uuid.UUID, names: list[str], values: list[NDArray[np.float32]]
 ) -> Iterator[Feature]:
     rings = tile_corners_px(result.grid).reshape(-1, 4, 2)
+    numbers = _rounded_rows(values)
     for tile, ((row, column), ring) in enumerate(zip(result.grid.cells.tolist(), rings, strict=True)):
         properties: Feature = {
             "objectType": "tile",
-            "measurements": dict(zip(names, values[tile].tolist(), strict=True)),
+            "measurements": dict(zip(names, next(numbers), strict=True)),
         }
         if result.tissue_class is not None:
             tissue_class = int(result.tissue_class[tile])
             color = list(colors.TISSUE_CLASSES[tissue_class])
             properties["classification"] = {"name": TISSUE_CLASSES[tissue_class], "color": color}
         yield _feature(uuid.uuid5(namespace, f"tile {row} {column}"), [ring], properties)
+
+
+def _rounded_rows(values: list[NDArray[np.float32]]) -> Iterator[list[float]]:
+    """Measurements of one tile after the other; all of them as double precision would fill a gigabyte."""
+    for start in range(0, len(values[0]), _TILES_AT_ONCE):
+        rows = np.concatenate([part[start : start + _TILES_AT_ONCE] for part in values], axis=1)
+        yield from rows.astype(np.float64).round(N_DECIMALS).tolist()
 
 
 def _hotspots(result: SlideResult, namespace: uuid.UUID) -> Iterator[Feature]:

@@ -135,6 +135,15 @@ def device_uid(bundle: BundleIdentity) -> str:
     return derive_device_uid(bundle.sha256)
 
 
+def _describe_series(kind: ResultKind, result: SlideResult) -> str:
+    """Series Description (0008,103E); a title is cut where the word "Coarse" needs its place, never what follows it."""
+    if not result.coarse:
+        return kind.series_description
+    title, comma, end = kind.series_description.rpartition(",")
+    begin = "Coarse: "
+    return begin + title[: codes.MAX_LONG_STRING - len(begin) - len(comma) - len(end)] + comma + end
+
+
 def start_object(source: SourceSlide, result: SlideResult, kind: ResultKind) -> Dataset:
     """Begin a result object with everything that does not depend on its kind of content.
 
@@ -152,7 +161,7 @@ def start_object(source: SourceSlide, result: SlideResult, kind: ResultKind) -> 
     dataset.StudyInstanceUID = source.study_instance_uid
     dataset.SeriesInstanceUID = kind.series_uid(source, result)
     dataset.SeriesNumber = kind.series_number
-    dataset.SeriesDescription = kind.series_description
+    dataset.SeriesDescription = _describe_series(kind, result)
     dataset.Modality = kind.modality
 
     dataset.SOPClassUID = kind.sop_class_uid
@@ -276,7 +285,8 @@ def _contributing_equipment(header: Dataset, result: SlideResult) -> list[Datase
     model.DeviceSerialNumber = bundle.sha256[: codes.MAX_LONG_STRING]
     model.DeviceUID = device_uid(bundle)
     model.ContributionDateTime = result.created.astimezone(UTC).strftime("%Y%m%d%H%M%S+0000")
-    model.ContributionDescription = plain(f"{bundle.description}. {RESEARCH_USE_ONLY}", 1024)
+    computed = f" Computed {result.computed}." if result.computed else ""
+    model.ContributionDescription = plain(f"{bundle.description}. {RESEARCH_USE_ONLY}{computed}", 1024)
     items.append(model)
     return items
 

@@ -301,6 +301,7 @@ def _evidence(tested: PanelGene | PanelSignature) -> list[Fact]:
 def _remarks(result: SlideResult) -> list[Fact]:
     comments = [HOTSPOT] if result.hotspots else []
     comments += [result.interval_note] if result.interval_note else []
+    comments += [f"Computed {result.computed}"] if result.computed else []
     return [
         _coded(codes.INTENDED_USE, codes.RESEARCH_USE),
         *[_text(codes.COMMENT, comment) for comment in comments],

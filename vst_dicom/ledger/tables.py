@@ -102,6 +102,13 @@ shadows = Table(
     Column("figures", JSON(none_as_null=True)),  # how far both results agree; filled when it is done
 )
 
+coarse_jobs = Table(
+    "coarse_jobs",
+    metadata,
+    Column("job_key", String(64), ForeignKey("jobs.key"), primary_key=True),  # answers from one tile of four
+    Column("before_key", String(64), ForeignKey("jobs.key"), nullable=False, unique=True),  # answers from all after it
+)
+
 result_instances = Table(
     "result_instances",
     metadata,

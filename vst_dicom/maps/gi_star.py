@@ -44,18 +44,21 @@ class TissueKinds:
             Within each kind mean 0 and variance 1; 0 where a gene does not vary.
         """
         scores = np.zeros(values.shape, dtype=np.float32)
-        for tiles in self._tiles:
-            ranks = stats.rankdata(values[tiles], axis=0)
-            scores[tiles] = special.ndtri((ranks - 0.5) / len(tiles))
+        for gene in range(values.shape[1]):
+            for tiles in self._tiles:
+                ranks = stats.rankdata(values[tiles, gene])
+                scores[tiles, gene] = special.ndtri((ranks - 0.5) / len(tiles))
         return self.standardize(scores)
 
     def standardize(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give each kind mean 0 and variance 1, shape ``(n_tiles, n_genes)``; 0 where a gene does not vary."""
         standardized = np.empty_like(values)
         for tiles in self._tiles:
-            centered = values[tiles] - values[tiles].mean(axis=0)
-            deviation = np.sqrt((centered * centered).mean(axis=0))
-            standardized[tiles] = np.where(deviation > 1e-6, centered / np.maximum(deviation, 1e-6), 0)
+            centered = values[tiles]
+            centered -= centered.mean(axis=0, dtype=np.float64)
+            deviation = np.sqrt(np.einsum("ij,ij->j", centered, centered, dtype=np.float64) / len(tiles))
+            centered *= np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0).astype(np.float32)
+            standardized[tiles] = centered
         return standardized
 
     def means(self, values: NDArray[np.floating]) -> NDArray[np.float64]:

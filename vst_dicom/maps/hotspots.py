@@ -5,10 +5,12 @@ call needs a value that fewer than one slide in twenty reaches anywhere, over al
 autocorrelation, on the same tissue, and no hotspot.
 """
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +44,23 @@ LEAST_STAYING: Final = 0.5
 _NEARBY: Final = 2
 """Cells from a hotspot whose masked tissue is counted with it."""
 
+_MOST_THREADS: Final = 16
+"""Surrogates drawn side by side; each takes some ten megabytes on a large slide."""
+
 _SEED: Final = 20260101
 """Of the surrogates: the same slide gives the same hotspots."""
+
+
+class Members(Protocol):
+    """Predictions of the members of a head."""
+
+    def __len__(self) -> int:
+        """Give how many there are."""
+        ...
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Give each, shape ``(n_tiles, n_genes)``."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +70,8 @@ class Doubt:
     Parameters
     ----------
     members
-        What each member of the head predicts, shape ``(n_members, n_tiles, n_genes)``; None for a head without.
+        What each member of the head predicts, each of shape ``(n_tiles, n_genes)``, one looked at after the other;
+        None for a head without.
     half_width
         Half the width of the interval of each value, from held-out patients, shape ``(n_tiles, n_genes)``; None where
         too few were held out.
@@ -61,7 +79,7 @@ class Doubt:
         Grid cells of tissue that has no tile, being unlike the training tissue, shape ``(n, 2)``.
     """
 
-    members: NDArray[np.float32] | None
+    members: Members | None
     half_width: NDArray[np.float32] | None
     masked_cells: NDArray[np.int32]
 
@@ -80,11 +98,11 @@ class HotspotSearch:
     hotspots
         Numbered from 1, genes in the order of the table, the largest hotspot of a gene first.
     gi_star
-        Shape ``(n_tiles, n_genes)``; NaN for tiles outside the domain.
+        Shape ``(n_tiles, n_genes)``; NaN for tiles outside the domain. None where nothing was looked for.
     """
 
     hotspots: tuple[Hotspot, ...]
-    gi_star: NDArray[np.float32]
+    gi_star: NDArray[np.float32] | None
 
 
 def find_hotspots(
@@ -223,21 +241,26 @@ def find_threshold(
     surrogates: SurrogateMaps, similar: TissueKinds, near: Neighborhoods, n_surrogates: int = N_SURROGATES
 ) -> float:
     """Give the Gi* that a whole cross exceeds, on a slide without hotspots, with a chance of `LEVEL`."""
-    random = np.random.default_rng(_SEED)
-    highest = []
-    for _ in range(n_surrogates):
-        gi_star = near.gi_star(similar.standardize(surrogates.draw(random)))
-        highest.append(float(near.least_of_cross(gi_star).max()))
-    return sorted(highest)[ceil((1 - LEVEL) * (n_surrogates + 1)) - 1]
+
+    def find_highest(seed: np.random.SeedSequence) -> float:
+        drawn = surrogates.draw(np.random.default_rng(seed))
+        return max(float(near.least_of_cross(near.gi_star(similar.standardize(maps))).max()) for maps in drawn)
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS), thread_name_prefix="surrogates") as pool:
+        highest = sorted(pool.map(find_highest, np.random.SeedSequence(_SEED).spawn(n_surrogates)))
+    return highest[ceil((1 - LEVEL) * (n_surrogates + 1)) - 1]
 
 
 def _pieces(grid: TileGrid, hot: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Hot tiles that share sides, the largest piece first; pieces without a whole cross are left out."""
-    tile_at = np.full((grid.size.n_rows, grid.size.n_columns), -1, dtype=np.int64)
-    tile_at[grid.cells[hot, 0], grid.cells[hot, 1]] = hot
-    labels, _ = ndimage.label(tile_at >= 0)
-    has_cross = np.unique(labels[ndimage.binary_erosion(tile_at >= 0)])
-    pieces = [np.sort(tile_at[labels == label]) for label in has_cross]
+    is_hot = np.zeros((grid.size.n_rows, grid.size.n_columns), dtype=np.bool_)
+    is_hot[tuple(grid.cells[hot].T)] = True
+    labels, _ = ndimage.label(is_hot)
+    has_cross = np.unique(labels[ndimage.binary_erosion(is_hot)])
+    label_of = labels[tuple(grid.cells[hot].T)]
+    by_label = np.sort(hot)[np.argsort(label_of[np.argsort(hot)], kind="stable")]
+    bounds = np.searchsorted(np.sort(label_of), [has_cross, has_cross + 1])
+    pieces = [by_label[start:stop] for start, stop in bounds.T]
     yield from sorted(pieces, key=lambda piece: (-len(piece), piece[0]))
 
 
@@ -247,12 +270,17 @@ def _tile_area_mm2(grid: TileGrid, spacing: PixelSpacing) -> float:
 
 def _masked_nearby(own: NDArray[np.int32], cells: NDArray[np.int32], masked_cells: NDArray[np.int32]) -> float:
     """Fraction of the tissue within two cells of some cells, themselves included, that is masked."""
+    if not len(masked_cells):
+        return 0.0
+    first = own.min(axis=0) - _NEARBY
+    near = np.zeros(own.max(axis=0) + _NEARBY + 1 - first, dtype=np.bool_)
+    near[tuple((own - first).T)] = True
+    near = ndimage.binary_dilation(near, np.ones((2 * _NEARBY + 1, 2 * _NEARBY + 1), dtype=np.bool_))
 
     def count_near(others: NDArray[np.int32]) -> int:
-        if not len(others):
-            return 0
-        distance = np.abs(others[:, None, :] - own[None, :, :]).max(axis=2)
-        return int((distance.min(axis=1) <= _NEARBY).sum())
+        places = others - first
+        within = places[((places >= 0) & (places < near.shape)).all(axis=1)]
+        return int(near[tuple(within.T)].sum())
 
     masked = count_near(masked_cells)
     return masked / (masked + count_near(cells)) if masked else 0.0

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vst_dicom.domain.engine import EngineFacts
 from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.result import Hotspot, SlideResult
 from vst_dicom.domain.signature import SignatureScore
@@ -21,8 +22,8 @@ class RunFacts:
     ----------
     slide
         Identifiers and geometry of the slide; never patient data.
-    device, engine
-        What computed.
+    engine
+        What computed, see `vst_dicom.domain.engine.EngineFacts`.
     stage_seconds
         Wall time per stage.
     versions
@@ -32,8 +33,7 @@ class RunFacts:
     """
 
     slide: Mapping[str, Any]
-    device: str
-    engine: str
+    engine: EngineFacts
     stage_seconds: Mapping[str, float]
     versions: Mapping[str, str]
     files: Sequence[str]
@@ -67,8 +67,12 @@ def summarize(result: SlideResult, panel: Sequence[PanelGene], facts: RunFacts) 
         },
         "intervals": result.interval_note or None,
         "unit": UNIT,
-        "device": facts.device,
-        "engine": facts.engine,
+        "device": facts.engine.device_name,
+        "engine": facts.engine.name,
+        "precision": facts.engine.precision,
+        "batch_size": facts.engine.batch_size,
+        "probe_ms_per_tile": dict(facts.engine.probe_ms),
+        "steps_down": list(facts.engine.steps_down),
         "stages": {
             name: {"seconds": round(seconds, 3), "tiles_per_s": round(n_tiles / seconds, 1) if seconds > 0 else None}
             for name, seconds in facts.stage_seconds.items()

@@ -1,10 +1,14 @@
 """Maps without any hotspot that are as smooth as the slide's own, on the same tissue."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
+
+GENES_AT_ONCE: Final = 16
+"""Genes whose maps lie in memory together; all of them on a large slide are gigabytes."""
 
 _LEAST_MARGIN: Final = 12
 """Fewest cells of the torus beyond the tissue, so that its opposite borders do not touch."""
@@ -50,6 +54,23 @@ class SurrogateMaps:
         pairs = np.rint(self._inverse(np.abs(self._transform(mask)) ** 2))
         rows, columns = (np.minimum(np.arange(side), side - np.arange(side)) for side in self._shape)
         lag = np.hypot(rows[:, None], columns)
+        self._amplitudes = np.empty((values.shape[1], self._shape[0], self._shape[1] // 2 + 1), dtype=np.complex64)
+        for start in range(0, values.shape[1], GENES_AT_ONCE):
+            genes = slice(start, start + GENES_AT_ONCE)
+            self._amplitudes[genes] = self._estimate(values[:, genes], pairs, lag, margin)
+
+    def draw(self, random: np.random.Generator) -> Iterator[NDArray[np.float32]]:
+        """Draw one surrogate of every map, a few genes after the other, each time shape ``(n_tiles, n_genes)``."""
+        noise = self._transform(random.standard_normal(self._shape, dtype=np.float32))
+        places = self._cells[:, 0] * self._shape[1] + self._cells[:, 1]
+        for start in range(0, len(self._amplitudes), GENES_AT_ONCE):
+            fields = self._inverse(self._amplitudes[start : start + GENES_AT_ONCE] * noise)
+            yield np.ascontiguousarray(fields.reshape(len(fields), -1).take(places, axis=1).T)
+
+    def _estimate(
+        self, values: NDArray[np.float32], pairs: NDArray[np.float32], lag: NDArray[np.float64], margin: int
+    ) -> NDArray[np.complex64]:
+        """Amplitudes with the autocorrelation of maps, and the maps' own phases."""
         clipped = np.clip(values, -_CLIP, _CLIP)
         products = self._inverse(np.abs(self._transform(self._place(clipped))) ** 2)
         correlation = np.where(pairs > 0, products / np.maximum(pairs, 1), 0) / (clipped**2).mean(axis=0)[:, None, None]
@@ -61,13 +82,7 @@ class SurrogateMaps:
         power /= self._inverse(power)[:, :1, :1]
         size = np.abs(own)
         phase = np.where(size > 1e-6, own / np.maximum(size, 1e-6), 1)
-        self._amplitudes = (np.sqrt(power) * phase).astype(np.complex64)
-
-    def draw(self, random: np.random.Generator) -> NDArray[np.float32]:
-        """Draw one surrogate of every map, shape ``(n_tiles, n_genes)``."""
-        noise = self._transform(random.standard_normal(self._shape, dtype=np.float32))
-        fields = self._inverse(self._amplitudes * noise)
-        return np.ascontiguousarray(fields[:, self._cells[:, 0], self._cells[:, 1]].T)
+        return (np.sqrt(power) * phase).astype(np.complex64)
 
     def _fading(
         self, correlation: NDArray[np.floating], pairs: NDArray[np.floating], lag: NDArray[np.floating]

@@ -11,7 +11,9 @@ from vst_dicom.domain.result import BundleIdentity
 from vst_dicom.domain.tiles import TileGrid
 
 
-def result_parameters(slide: Slide, grid: TileGrid, genes: Sequence[str] | None, encoding: Encoding) -> dict[str, str]:
+def result_parameters(
+    slide: Slide, grid: TileGrid, genes: Sequence[str] | None, encoding: Encoding, *, coarse: bool = False
+) -> dict[str, str]:
     """State what was chosen, by the user or for them, as text."""
     source, base = slide.source, slide.levels[0]
     plane, n_planes = source.focal_plane
@@ -25,6 +27,7 @@ def result_parameters(slide: Slide, grid: TileGrid, genes: Sequence[str] | None,
         "focal_plane": f"{plane + 1} of {n_planes}",
         "hotspots": "Gi* within 300 um, surrogate maps, relative to similar tissue",
         "genes": "all shown" if genes is None else ",".join(genes),
+        **({"coarse": "one tile of four, each for a square of two by two"} if coarse else {}),
         **_unusual(encoding),
     }
 

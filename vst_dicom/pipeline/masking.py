@@ -1,14 +1,15 @@
 """Leave out tissue whose prediction nobody should trust, and refuse a slide that has too much of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import UnfamiliarTissueError
-from vst_dicom.domain.expression import ExpressionTable, PanelGene
+from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.tiles import TileGrid, TileQuality
+from vst_dicom.predict.members import MemberPredictions
 from vst_dicom.predict.predictor import Prediction
 
 CANNOT_TELL = "this bundle cannot tell unfamiliar tissue: nothing was masked, whatever the slide shows"
@@ -22,8 +23,8 @@ class Trusted:
     ----------
     grid, quality
         Tiles that are kept.
-    expression, distance, half_width, tissue_class, members
-        As in `vst_dicom.predict.predictor.Prediction`.
+    prediction
+        Of these tiles.
     masked_cells
         Grid row and column of the tiles that were left out, shape ``(n_masked, 2)``.
     warnings
@@ -32,24 +33,22 @@ class Trusted:
 
     grid: TileGrid
     quality: TileQuality
-    expression: ExpressionTable
-    distance: NDArray[np.float32] | None
-    half_width: NDArray[np.float32] | None
-    tissue_class: NDArray[np.int8] | None
-    members: NDArray[np.float32] | None
+    prediction: Prediction
     masked_cells: NDArray[np.int32]
     warnings: tuple[str, ...]
 
     def half_width_of(self, genes: Sequence[PanelGene]) -> NDArray[np.float32] | None:
         """Half widths of the intervals of some genes."""
-        return None if self.half_width is None else self.half_width[:, self._columns(genes)]
+        half_width = self.prediction.half_width
+        return None if half_width is None else half_width[:, self._columns(genes)]
 
-    def members_of(self, genes: Sequence[PanelGene]) -> NDArray[np.float32] | None:
+    def members_of(self, genes: Sequence[PanelGene]) -> MemberPredictions | None:
         """Predictions of the members for some genes."""
-        return None if self.members is None else self.members[:, :, self._columns(genes)]
+        members = self.prediction.members
+        return None if members is None else members.of_genes(self._columns(genes))
 
     def _columns(self, genes: Sequence[PanelGene]) -> list[int]:
-        column_of = {gene.gene.symbol: column for column, gene in enumerate(self.expression.genes)}
+        column_of = {gene.gene.symbol: column for column, gene in enumerate(self.prediction.expression.genes)}
         return [column_of[gene.gene.symbol] for gene in genes]
 
 
@@ -72,17 +71,7 @@ def mask_untrusted(grid: TileGrid, quality: TileQuality, prediction: Prediction,
     """
     if prediction.distance is None or refuse_share is None:
         nothing = np.empty((0, 2), dtype=np.int32)
-        return Trusted(
-            grid,
-            quality,
-            prediction.expression,
-            None,
-            prediction.half_width,
-            prediction.tissue_class,
-            prediction.members,
-            nothing,
-            (CANNOT_TELL,),
-        )
+        return Trusted(grid, quality, replace(prediction, distance=None), nothing, (CANNOT_TELL,))
     unfamiliar = prediction.distance > 1
     masked = unfamiliar | quality.blurred
     n_tiles, n_masked = len(grid), int(masked.sum())
@@ -100,12 +89,8 @@ def mask_untrusted(grid: TileGrid, quality: TileQuality, prediction: Prediction,
     warning = f"{n_masked} of {n_tiles} tiles have no values: {causes}"
     return Trusted(
         grid.subset(keep),
-        quality.subset(keep),
-        ExpressionTable(prediction.expression.genes, prediction.expression.values[keep]),
-        prediction.distance[keep],
-        None if prediction.half_width is None else prediction.half_width[keep],
-        None if prediction.tissue_class is None else prediction.tissue_class[keep],
-        None if prediction.members is None else prediction.members[:, keep],
+        quality.of_tiles(keep),
+        prediction.of_tiles(keep),
         grid.cells[masked],
         (warning,) if n_masked else (),
     )

@@ -19,7 +19,7 @@ from vst_dicom.domain.expression import ExpressionTable, GeneStatus
 from vst_dicom.domain.forms import Encoding, ResultForm
 from vst_dicom.domain.result import SlideResult
 from vst_dicom.files import refuse_existing
-from vst_dicom.maps.hotspots import Doubt, find_hotspots, keep_stable
+from vst_dicom.maps.hotspots import Doubt, HotspotSearch, find_hotspots, keep_stable
 from vst_dicom.maps.signatures import score_signatures
 from vst_dicom.pipeline.identity import result_key, result_parameters
 from vst_dicom.pipeline.masking import mask_untrusted
@@ -28,6 +28,7 @@ from vst_dicom.pipeline.stages import Stages
 from vst_dicom.pipeline.writing import write_results
 from vst_dicom.predict.predictor import Prediction, Predictor
 from vst_dicom.slide.description import SIMULATED_MODEL
+from vst_dicom.tiles.coarse import thin
 from vst_dicom.tiles.grid import check_spacing, lay_grid
 from vst_dicom.tiles.quality import QualityRecorder
 from vst_dicom.tiles.sampler import sample_tiles
@@ -58,6 +59,10 @@ class Choices:
         Name of the job that had earlier content of the same slide; empty if there was none.
     shadow_of
         Name of the job beside which this runs for comparison; empty if its own result is used.
+    coarse
+        Whether to predict one tile of four, for a quick answer, and look for no hotspots.
+    coarse_key
+        Name of the job that gave such an answer before; empty if none did.
     """
 
     genes: tuple[str, ...] | None = None
@@ -67,6 +72,8 @@ class Choices:
     job_key: str = ""
     predecessor_key: str = ""
     shadow_of: str = ""
+    coarse: bool = False
+    coarse_key: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +140,9 @@ def process_slide(
             raise StainError(msg)
         check_stain(thumbnail, tissue)
         grid, tissue_fraction = lay_grid(base, tissue, spec.tile_px * spec.spacing_um)
+        thinned = thin(grid) if choices.coarse else None
+        if thinned is not None:
+            grid, tissue_fraction = thinned.picked, tissue_fraction[thinned.is_picked]
 
     recorder = QualityRecorder(len(grid))
     with stages.measure("predict", len(grid)) as tiles_done:
@@ -140,22 +150,27 @@ def process_slide(
             slide, grid.corners_px, grid.tile_size, tile_px=spec.tile_px, batch_size=predictor.engine.batch_size
         )
         prediction = predictor.predict(stages.waiting("read", recorder.watch(batches)), grid, tiles_done)
+        quality = recorder.quality(tissue_fraction)
+        if thinned is not None:
+            grid, quality = thinned.squares, quality.of_tiles(thinned.order)
+            prediction = prediction.of_tiles(thinned.order)
 
     with stages.measure("maps"):
         distribution, uncertainty = predictor.bundle.manifest.distribution, predictor.bundle.manifest.uncertainty
         trusted = mask_untrusted(
             grid,
-            recorder.quality(tissue_fraction),
+            quality,
             prediction,
             None if distribution is None else distribution.refuse_share,
         )
         grid, quality = trusted.grid, trusted.quality
-        shown = trusted.expression.shown()
+        shown = trusted.prediction.expression.shown()
         expression = _chosen(shown, choices)
         usable = ~(quality.blurred | quality.inked)
         warnings = [
             *_origin_warnings(slide),
             *_history_warnings(choices),
+            *_coarse_warnings(choices),
             *_evidence_warnings(expression),
             *_class_warnings(prediction),
             *warnings,
@@ -163,22 +178,20 @@ def process_slide(
             *_quality_warnings(usable),
         ]
         half_width = trusted.half_width_of(expression.genes)
-        search = find_hotspots(
-            expression,
-            grid,
-            usable,
-            base.spacing,
-            trusted.tissue_class,
-            Doubt(trusted.members_of(expression.genes), half_width, trusted.masked_cells),
+        doubt = Doubt(trusted.members_of(expression.genes), half_width, trusted.masked_cells)
+        search = (
+            HotspotSearch((), None)
+            if choices.coarse
+            else find_hotspots(expression, grid, usable, base.spacing, trusted.prediction.tissue_class, doubt)
         )
     if search.hotspots:
         with stages.measure("stability") as tiles_done:
             shifted = predict_shifted(slide, predictor, grid, expression, search.hotspots, tiles_done)
-            search = keep_stable(search, shifted, grid, usable, base.spacing, trusted.tissue_class)
+            search = keep_stable(search, shifted, grid, usable, base.spacing, trusted.prediction.tissue_class)
 
     encoding, left_out = choices.encoding.limited_to(gene.gene.symbol for gene in expression.genes)
     warnings += _encoding_warnings(left_out)
-    parameters = result_parameters(slide, grid, choices.genes, encoding)
+    parameters = result_parameters(slide, grid, choices.genes, encoding, coarse=choices.coarse)
     result = SlideResult(
         key=result_key(slide.source, predictor.bundle.identity, parameters, choices.job_key),
         created=now,
@@ -190,12 +203,14 @@ def process_slide(
         parameters=parameters,
         warnings=tuple(warnings),
         signatures=score_signatures(predictor.bundle.signatures, shown),
-        tissue_class=trusted.tissue_class,
+        tissue_class=trusted.prediction.tissue_class,
         gi_star=search.gi_star,
-        distance=trusted.distance,
+        distance=trusted.prediction.distance,
         half_width=half_width,
         interval_note="" if uncertainty is None else uncertainty.describe(),
         masked_cells=trusted.masked_cells,
+        coarse=choices.coarse,
+        computed=str(predictor.engine.facts),
     )
 
     summary = write_results(out, slide, predictor, result, choices.forms, encoding, stages, overwrite=choices.overwrite)
@@ -235,6 +250,17 @@ def _history_warnings(choices: Choices) -> list[str]:
         return [f"a shadow of job {choices.shadow_of}: made to compare two bundles; it was sent to nobody"]
     if choices.predecessor_key:
         return [f"the slide changed since an earlier result, that of job {choices.predecessor_key}; both are kept"]
+    return []
+
+
+def _coarse_warnings(choices: Choices) -> list[str]:
+    if choices.coarse:
+        return [
+            "coarse and preliminary: one tile of four was predicted and stands for the others, with fewer neighbors "
+            "around it than the model was trained with; no hotspot was looked for"
+        ]
+    if choices.coarse_key:
+        return [f"this result takes the place of the coarse one of job {choices.coarse_key}"]
     return []
 
 

@@ -33,7 +33,7 @@ _PICTURE_PX: Final = 1500
 _BACKDROP_PX: Final = 4096
 """Longest side of the picture that a gene is painted over; it is larger where `THUMBNAIL_UM` would be exceeded."""
 
-_NUMERIC_LIBRARIES: Final = ("torch", "numpy", "pydicom", "highdicom", "opencv-python-headless")
+_NUMERIC_LIBRARIES: Final = ("numpy", "pydicom", "highdicom", "opencv-python-headless")
 
 
 def write_results(
@@ -84,15 +84,19 @@ def write_results(
             _write_exports(folder, slide, result, forms, encoding)
         facts = RunFacts(
             slide=_slide_facts(slide),
-            device=predictor.engine.device_name,
-            engine="torch",
+            engine=predictor.engine.facts,
             stage_seconds=stages.seconds,
-            versions={"vst-dicom": __version__, **{name: version(name) for name in _NUMERIC_LIBRARIES}},
+            versions={"vst-dicom": __version__, **_versions(predictor.engine.name)},
             files=[*(path.name for path in folder.iterdir()), SUMMARY_FILE],
         )
         summary = summarize(result, predictor.bundle.genes, facts)
         (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return summary
+
+
+def _versions(engine: str) -> dict[str, str]:
+    """Give the versions of the libraries that shape the numbers."""
+    return {name: version(name) for name in (engine, *_NUMERIC_LIBRARIES)}
 
 
 def _write_exports(

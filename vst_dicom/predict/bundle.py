@@ -17,7 +17,7 @@ from vst_dicom.domain.errors import BundleError
 from vst_dicom.domain.expression import PanelGene
 from vst_dicom.domain.result import BundleIdentity
 from vst_dicom.domain.signature import PanelSignature
-from vst_dicom.predict.head import Head, parse_head
+from vst_dicom.predict.head import parse_head
 from vst_dicom.predict.manifest import (
     CARD_FILE,
     CARD_PAGE_FILE,
@@ -29,6 +29,7 @@ from vst_dicom.predict.manifest import (
     Manifest,
     parse_manifest,
 )
+from vst_dicom.predict.members import Head
 from vst_dicom.predict.reference import reference_tile, tile_sha256
 from vst_dicom.predict.tissue import TissueHead, parse_tissue_head
 from vst_dicom.predict.trust import Trust, parse_trust

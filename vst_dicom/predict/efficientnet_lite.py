@@ -64,7 +64,7 @@ class ConvNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(n_in, n_out, kernel, stride, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(n_out, eps=_NORM_EPS)
+        self.norm: nn.Module = nn.BatchNorm2d(n_out, eps=_NORM_EPS)
         self.kernel, self.stride, self.activate = kernel, stride, activate
 
     def forward(self, images: Tensor) -> Tensor:

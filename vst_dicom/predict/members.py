@@ -1,8 +1,8 @@
 """What heads on principal components have in common, and how far their members disagree."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,8 @@ def deviation(predictions: Iterable[NDArray[np.float32]], shape: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class ComponentHead(ABC):
-    """Principal components of the features, from which members predict.
+class Head(ABC):
+    """Turns features with context into relative expression: principal components, from which members predict.
 
     Parameters
     ----------
@@ -66,15 +66,101 @@ class ComponentHead(ABC):
     def n_genes(self) -> int:
         """Number of genes that it gives."""
 
+    @property
     @abstractmethod
-    def predictions(self, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """Give the prediction of each member, shape ``(n_tiles, n_genes)``."""
+    def n_members(self) -> int:
+        """Number of members."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Give what `vst_dicom.predict.head.parse_head` makes it from, by name."""
+
+    @abstractmethod
+    def express(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Predicted expression, shape ``(n_tiles, n_genes)``, of scores, shape ``(n_tiles, n_components)``."""
+
+    @abstractmethod
+    def express_members(self, scores: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Give the prediction of each member, shape ``(n_tiles, n_genes)``, from scores."""
+
+    def apply(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Predicted expression, shape ``(n_tiles, n_genes)``, of features, shape ``(n_tiles, n_features)``."""
+        return self.express(self.scores(features))
 
     def spread(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give standard deviations over the members, shape ``(n_tiles, n_genes)``; NaN for fewer than two members."""
-        return deviation(self.predictions(features), (len(features), self.n_genes))
+        return deviation(self.express_members(self.scores(features)), (len(features), self.n_genes))
 
     def scores(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Principal components of features, shape ``(n_tiles, n_components)``."""
         scores: NDArray[np.float32] = ((features - self.mean) @ self.components.T).astype(np.float32, copy=False)
         return scores
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give what a tile adds to the scores of the tiles around it.
+
+        Components and means over neighbors are both linear, so their order does not matter: the mean of what the
+        tiles of each square add, summed over the squares, are the scores. A tile's many features are so gone as soon
+        as they have passed.
+
+        Parameters
+        ----------
+        embeddings
+            The tiles' own features, shape ``(n_tiles, embed_dim)``.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Shape ``(n_tiles, n_features / embed_dim, n_components)``.
+
+        Raises
+        ------
+        ValueError
+            If the head does not take so many features.
+        """
+        embed_dim = embeddings.shape[1]
+        if embed_dim == 0 or self.n_features % embed_dim:
+            msg = f"a head of {self.n_features} features does not take tiles of {embed_dim}"
+            raise ValueError(msg)
+        blocks = zip(
+            self.mean.reshape(-1, embed_dim),
+            self.components.reshape(self.n_components, -1, embed_dim).transpose(1, 0, 2),
+            strict=True,
+        )
+        parts = [(embeddings - mean) @ components.T for mean, components in blocks]
+        return np.stack(parts, axis=1).astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True, eq=False)
+class MemberPredictions:
+    """What each member of a head predicts for some tiles and genes, computed when it is looked at.
+
+    Parameters
+    ----------
+    head
+        Whose members.
+    scores
+        Principal components of the tiles, shape ``(n_tiles, n_components)``.
+    columns
+        Which genes, as columns of the head.
+    """
+
+    head: Head
+    scores: NDArray[np.float32]
+    columns: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return self.head.n_members
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Give the prediction of each member, shape ``(n_tiles, len(columns))``."""
+        for prediction in self.head.express_members(self.scores):
+            yield prediction[:, self.columns]
+
+    def of_tiles(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "MemberPredictions":
+        """Those of some tiles: a mask, or indices in the order that is wanted."""
+        return replace(self, scores=self.scores[rows])
+
+    def of_genes(self, columns: Sequence[int]) -> "MemberPredictions":
+        """Those of some of these genes."""
+        return replace(self, columns=self.columns[list(columns)])

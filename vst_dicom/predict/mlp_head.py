@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vst_dicom.predict.members import ComponentHead
+from vst_dicom.predict.members import Head
 
 
 @dataclass(frozen=True, eq=False)
-class MlpHead(ComponentHead):
+class MlpHead(Head):
     """Members that share the components and differ by their draws; plain arithmetic, no torch.
 
     Parameters
     ----------
     mean, components
-        See `vst_dicom.predict.members.ComponentHead`.
+        See `vst_dicom.predict.members.Head`.
     hidden_weights, hidden_bias
         To the hidden layer, shapes ``(n_members, n_components, n_hidden)`` and ``(n_members, n_hidden)``; negative
         values become 0 there.
@@ -59,10 +59,10 @@ class MlpHead(ComponentHead):
         """Number of members."""
         return len(self.weights)
 
-    def apply(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mean over the members, shape ``(n_tiles, n_genes)``, of features, shape ``(n_tiles, n_features)``."""
-        expression = np.zeros((len(features), self.n_genes), dtype=np.float32)
-        for prediction in self.predictions(features):
+    def express(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mean over the members, shape ``(n_tiles, n_genes)``, of scores, shape ``(n_tiles, n_components)``."""
+        expression = np.zeros((len(scores), self.n_genes), dtype=np.float32)
+        for prediction in self.express_members(scores):
             expression += prediction
         expression /= self.n_members
         return expression
@@ -79,9 +79,8 @@ class MlpHead(ComponentHead):
         }
         return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
 
-    def predictions(self, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """Give the prediction of each member, shape ``(n_tiles, n_genes)``."""
-        scores = self.scores(features)
+    def express_members(self, scores: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Give the prediction of each member, shape ``(n_tiles, n_genes)``, from scores."""
         layers = zip(self.hidden_weights, self.hidden_bias, self.weights, self.bias, strict=True)
         for hidden_weights, hidden_bias, weights, bias in layers:
             hidden = np.maximum(scores @ hidden_weights + hidden_bias, 0)

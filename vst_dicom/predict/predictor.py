@@ -2,22 +2,27 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.expression import ExpressionTable
 from vst_dicom.domain.tiles import TileBatch, TileGrid
+from vst_dicom.predict.ahead import ahead
 from vst_dicom.predict.appearance import N_APPEARANCE, describe_appearance
 from vst_dicom.predict.bundle import Bundle
-from vst_dicom.predict.encoders import build_encoder
-from vst_dicom.predict.engine import Device, Precision, Progress, TorchEngine
-from vst_dicom.predict.head import with_context
+from vst_dicom.predict.context import Surroundings
+from vst_dicom.predict.engine import Device, Engine, EngineChoice, PrecisionChoice, Progress, each_once
+from vst_dicom.predict.engine_choice import EngineRequest, open_engine
+from vst_dicom.predict.frozen_encoder import FrozenEncoder
 from vst_dicom.predict.manifest import ENCODER_FILE
-from vst_dicom.predict.members import deviation
-from vst_dicom.predict.reference import check_reference, reference_tile
-from vst_dicom.predict.weights_file import read_tensors
+from vst_dicom.predict.members import MemberPredictions, deviation
+from vst_dicom.predict.reference import check_reference
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _TILES_AT_ONCE: Final = 4096
 """Tiles whose context lies in memory together."""
@@ -41,15 +46,24 @@ class Prediction:
         Index into `vst_dicom.domain.tissue.TISSUE_CLASSES`, shape ``(n_tiles,)``. None where the bundle has no
         classifier.
     members
-        What each member of the head predicts, shape ``(n_members, n_tiles, n_genes)``, columns as in `expression`.
-        None where the head has fewer than two.
+        What each member of the head predicts, columns as in `expression`. None where the head has fewer than two.
     """
 
     expression: ExpressionTable
     distance: NDArray[np.float32] | None = None
     half_width: NDArray[np.float32] | None = None
     tissue_class: NDArray[np.int8] | None = None
-    members: NDArray[np.float32] | None = None
+    members: MemberPredictions | None = None
+
+    def of_tiles(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Prediction":
+        """Take some tiles: a mask, or indices in the order that is wanted."""
+        return Prediction(
+            ExpressionTable(self.expression.genes, self.expression.values[rows]),
+            None if self.distance is None else self.distance[rows],
+            None if self.half_width is None else self.half_width[rows],
+            None if self.tissue_class is None else self.tissue_class[rows],
+            None if self.members is None else self.members.of_tiles(rows),
+        )
 
 
 class Predictor:
@@ -59,45 +73,44 @@ class Predictor:
     ----------
     bundle
         Loaded and checked.
-    device, precision, batch_size, threads
-        See `vst_dicom.predict.engine.TorchEngine`.
+    engine, device, precision, batch_size, threads, cache
+        See `vst_dicom.predict.engine_choice.EngineRequest`.
 
     Raises
     ------
     BundleError
         If the encoder's weights do not fit, or the reference tile shows that it computes something else.
+    ResourceError
+        If memory does not hold the network.
     UsageError
-        If the device or precision cannot be had.
+        If engine, device or precision cannot be had.
     """
 
     def __init__(
         self,
         bundle: Bundle,
         *,
+        engine: EngineChoice = "auto",
         device: Device = "auto",
-        precision: Precision = "fp32",
+        precision: PrecisionChoice = "auto",
         batch_size: int = 32,
         threads: int | None = None,
+        cache: Path | None = None,
     ) -> None:
-        spec = bundle.manifest.encoder
         self.bundle = bundle
-        self.engine = TorchEngine(
-            build_encoder(spec, read_tensors(bundle.encoder_file, ENCODER_FILE)),
-            spec.mean,
-            spec.std,
-            spec.embed_dim,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            threads=threads,
-        )
-        tile = TileBatch(np.zeros(1, dtype=np.int64), reference_tile(spec.tile_px)[np.newaxis])
-        check_reference(
-            self.engine.embed([tile], 1)[0], bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
+        self.engine: Engine = open_engine(
+            frozen_encoder(bundle),
+            EngineRequest(engine, device, precision, batch_size, threads, cache),
+            lambda features: check_reference(
+                features, bundle.reference_embedding, bundle.manifest.reference_embedding.cos_min
+            ),
         )
 
     def predict(self, batches: Iterable[TileBatch], grid: TileGrid, progress: Progress | None = None) -> Prediction:
-        """Predict relative expression and tissue class for every tile of the grid, and how far to trust it.
+        """Predict relative expression and tissue class for every tile, and how far to trust it.
+
+        Batches are made in another thread while the network works on the last ones. What is kept of a tile is small:
+        its part in the scores around it, see `vst_dicom.predict.members.Head.project`.
 
         Parameters
         ----------
@@ -115,40 +128,70 @@ class Predictor:
         ValueError
             If the batches do not hold each tile exactly once.
         """
-        trust, tissue = self.bundle.trust, self.bundle.tissue
-        appearance = np.empty((len(grid), N_APPEARANCE), dtype=np.float32)
-        seen = batches if trust.familiarity is None else _describe_passing(batches, appearance)
-        embeddings = self.engine.embed(seen, len(grid), progress)
-        values, members = self.express(embeddings, grid)
-        return Prediction(
-            ExpressionTable(self.bundle.genes, values),
-            distance=None if trust.familiarity is None else trust.familiarity.distance(appearance, embeddings),
-            half_width=None
-            if trust.intervals is None
-            else trust.intervals.half_width(deviation(members, values.shape)),
-            tissue_class=None if tissue is None else tissue.apply(embeddings),
-            members=members if len(members) else None,
-        )
+        head, trust, tissue = self.bundle.head, self.bundle.trust, self.bundle.tissue
+        context = self.bundle.manifest.encoder.context
+        passing = PassingAppearance(len(grid) if trust.familiarity is not None else 0)
+        projected = np.empty((len(grid), len(context), head.n_components), dtype=np.float32)
+        distance = np.empty(len(grid), dtype=np.float32)
+        tissue_class = np.empty(len(grid), dtype=np.int8)
+        n_done = 0
+        for indices, embeddings in self.engine.stream(ahead(passing.watch(each_once(batches, len(grid))))):
+            projected[indices] = head.project(embeddings)
+            if trust.familiarity is not None:
+                distance[indices] = trust.familiarity.distance(passing.appearance[indices], embeddings)
+            if tissue is not None:
+                tissue_class[indices] = tissue.apply(embeddings)
+            n_done += len(indices)
+            if progress is not None:
+                progress(n_done, len(grid))
 
-    def express(
-        self, embeddings: NDArray[np.float32], grid: TileGrid
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Expression of features that are already computed, and that of each of two or more members."""
-        head, context = self.bundle.head, self.bundle.manifest.encoder.context
-        expression = np.empty((len(grid), len(self.bundle.genes)), dtype=np.float32)
-        members = np.empty((head.n_members if head.n_members > 1 else 0, *expression.shape), dtype=np.float32)
+        scores = np.empty((len(grid), head.n_components), dtype=np.float32)
+        values = np.empty((len(grid), head.n_genes), dtype=np.float32)
+        half_width = None if trust.intervals is None else np.empty_like(values)
+        around = Surroundings(grid.cells, context)
         for start in range(0, len(grid), _TILES_AT_ONCE):
             tiles = slice(start, start + _TILES_AT_ONCE)
-            features = with_context(embeddings, grid.cells, tiles, context)
-            expression[tiles] = head.apply(features)
-            for number, prediction in enumerate(head.predictions(features) if len(members) else ()):
-                members[number, tiles] = prediction
-        return expression, members
+            scores[tiles] = around.means(projected, tiles).sum(axis=1)
+            values[tiles] = head.express(scores[tiles])
+            if half_width is not None and trust.intervals is not None:
+                spread = deviation(head.express_members(scores[tiles]), values[tiles].shape)
+                half_width[tiles] = trust.intervals.half_width(spread)
+        return Prediction(
+            ExpressionTable(self.bundle.genes, values),
+            distance=None if trust.familiarity is None else distance,
+            half_width=half_width,
+            tissue_class=None if tissue is None else tissue_class,
+            members=MemberPredictions(head, scores, np.arange(head.n_genes)) if head.n_members > 1 else None,
+        )
 
 
-def _describe_passing(batches: Iterable[TileBatch], appearance: NDArray[np.float32]) -> Iterator[TileBatch]:
-    """Pass batches on and fill in the appearance of their tiles, so that no tile is read twice."""
-    for batch in batches:
-        within = batch.indices < len(appearance)
-        appearance[batch.indices[within]] = describe_appearance(batch.images[within])
-        yield batch
+def frozen_encoder(bundle: Bundle) -> FrozenEncoder:
+    """Name the encoder of a bundle without loading it."""
+
+    def load() -> "nn.Module":
+        from vst_dicom.predict.encoders import build_encoder
+        from vst_dicom.predict.weights_file import read_tensors
+
+        return build_encoder(bundle.manifest.encoder, read_tensors(bundle.encoder_file, ENCODER_FILE))
+
+    return FrozenEncoder(bundle.manifest.encoder, bundle.manifest.files[ENCODER_FILE], load)
+
+
+class PassingAppearance:
+    """Describes tiles on their way to the network, so that no tile is read twice.
+
+    Parameters
+    ----------
+    n_tiles
+        How many tiles will pass; 0 describes none.
+    """
+
+    def __init__(self, n_tiles: int) -> None:
+        self.appearance = np.empty((n_tiles, N_APPEARANCE), dtype=np.float32)
+
+    def watch(self, batches: Iterable[TileBatch]) -> Iterator[TileBatch]:
+        """Pass batches on unchanged and remember what was seen."""
+        for batch in batches:
+            if len(self.appearance):
+                self.appearance[batch.indices] = describe_appearance(batch.images)
+            yield batch

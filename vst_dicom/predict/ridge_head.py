@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vst_dicom.predict.members import ComponentHead
+from vst_dicom.predict.members import Head
 
 
 def _no_members() -> NDArray[np.float32]:
@@ -14,13 +14,13 @@ def _no_members() -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, eq=False)
-class RidgeHead(ComponentHead):
+class RidgeHead(Head):
     """Regression on all training spots, and members fitted on resampled ones, that say how sure it is.
 
     Parameters
     ----------
     mean, components
-        See `vst_dicom.predict.members.ComponentHead`.
+        See `vst_dicom.predict.members.Head`.
     coefficients
         Shape ``(n_components, n_genes)``.
     intercept
@@ -68,16 +68,13 @@ class RidgeHead(ComponentHead):
         """Number of members; 0 for a head that cannot say how sure it is."""
         return len(self.member_coefficients)
 
-    def apply(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predicted expression, shape ``(n_tiles, n_genes)``, of features, shape ``(n_tiles, n_features)``."""
-        expression: NDArray[np.float32] = (self.scores(features) @ self.coefficients + self.intercept).astype(
-            np.float32
-        )
+    def express(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Predicted expression, shape ``(n_tiles, n_genes)``, of scores, shape ``(n_tiles, n_components)``."""
+        expression: NDArray[np.float32] = (scores @ self.coefficients + self.intercept).astype(np.float32, copy=False)
         return expression
 
-    def predictions(self, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """Give the prediction of each member, shape ``(n_tiles, n_genes)``."""
-        scores = self.scores(features)
+    def express_members(self, scores: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Give the prediction of each member, shape ``(n_tiles, n_genes)``, from scores."""
         for member in self.member_coefficients:
             yield (scores @ member + self.intercept).astype(np.float32, copy=False)
 

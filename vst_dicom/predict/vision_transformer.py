@@ -194,8 +194,9 @@ class VisionTransformer(nn.Module):
         patches = self.patch_embed(images)
         positions = self._positions(patches.shape[2], patches.shape[3])
         tokens = patches.flatten(2).transpose(1, 2)
-        first = [self.cls_token.expand(len(tokens), -1, -1)]
-        registers = [self.reg_token.expand(len(tokens), -1, -1)] if self.form.n_registers else []
+        n_images = tokens.shape[0]  # not len(), which a trace would take for a constant
+        first = [self.cls_token.expand(n_images, -1, -1)]
+        registers = [self.reg_token.expand(n_images, -1, -1)] if self.form.n_registers else []
         if self.form.positions == "patches":
             tokens = torch.cat([*first, *registers, tokens + positions], dim=1)
         elif self.form.positions == "all":

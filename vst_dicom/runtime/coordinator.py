@@ -20,6 +20,7 @@ from vst_dicom.config import Settings
 from vst_dicom.dicom.procedure_step import OBJECTS_NOT_SUPPORTED
 from vst_dicom.dicom.uids import derive_device_uid
 from vst_dicom.domain.errors import BundleError, InputError, ResourceError, UsageError
+from vst_dicom.ledger.coarse_jobs import coarse_key, create_coarse
 from vst_dicom.ledger.decisions import What, record_decision
 from vst_dicom.ledger.jobs import create_job, move_job, read_job
 from vst_dicom.ledger.slides import (
@@ -235,7 +236,7 @@ class Coordinator:
         what, reason = found.what, found.reason
         if work is not None:
             reason = f"{reason}; bundle {work.bundle}, priority {work.selection.priority.name.lower()}"
-            if not _create_job(connection, slide, work, now):
+            if not self._create_job(connection, slide, work, now):
                 state = read_job(connection, work.key).state
                 what = What.DUPLICATE
                 reason = f"job {work.key[:12]} has this content and is {state}; see: vst-dicom jobs show"
@@ -260,22 +261,26 @@ class Coordinator:
         )
         _log.info("slide decided", slide=slide.id, study_instance_uid=slide.study_instance_uid, what=what.value)
 
-
-def _create_job(connection: Connection, slide: Slide, work: _Work, now: datetime) -> bool:
-    """Write a job; False if one of this content exists."""
-    predecessor = latest_job_key(connection, slide.id)
-    return create_job(
-        connection,
-        key=work.key,
-        slide_id=slide.id,
-        predecessor_key=predecessor if predecessor != work.key else None,
-        instance_ids=work.instance_ids,
-        bundle=work.bundle,
-        genes=work.selection.genes,
-        destinations=work.destinations,
-        priority=work.selection.priority,
-        now=now,
-    )
+    def _create_job(self, connection: Connection, slide: Slide, work: _Work, now: datetime) -> bool:
+        """Write a job, and where the settings want it a coarse one before it; False if one of this content exists."""
+        latest = latest_job_key(connection, slide.id)
+        earlier = latest if latest != work.key else None
+        coarse = coarse_key(work.key) if self._settings.predict.coarse_first else None
+        created = create_job(
+            connection,
+            key=work.key,
+            slide_id=slide.id,
+            predecessor_key=coarse or earlier,
+            instance_ids=work.instance_ids,
+            bundle=work.bundle,
+            genes=work.selection.genes,
+            destinations=work.destinations,
+            priority=work.selection.priority,
+            now=now,
+        )
+        if created and coarse:
+            create_coarse(connection, read_job(connection, work.key), earlier)
+        return created
 
 
 def _as_ordered(selection: Selection, order: Workitem | None) -> Selection:

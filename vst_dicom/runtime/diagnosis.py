@@ -294,9 +294,22 @@ def _check_bundle(name: str) -> Finding:
 
 
 def _check_device(settings: Settings) -> Finding:
-    from vst_dicom.predict.engine import choose_device
+    """Say what would compute, and what else could."""
+    from vst_dicom.predict.engine_choice import wants_cuda
+    from vst_dicom.predict.openvino_library import INSTALL, has_bf16, has_openvino, openvino_version
 
-    kind = choose_device(settings.predict.device).type
-    if kind == "cpu" and settings.predict.device == "auto":
-        return _warning("no CUDA device: slides are processed on the CPU, which is slow")
-    return _fine(kind)
+    chosen = settings.predict
+    if chosen.engine == "openvino" and not has_openvino():
+        msg = f"predict.engine is openvino, which is not installed: {INSTALL}"
+        raise UsageError(msg)
+    if wants_cuda(chosen.device, chosen.engine):
+        import torch
+
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        return _fine(f"engine torch on cuda ({', '.join(names)})")
+    bf16 = "fp32 or bf16" if has_bf16() else "fp32"
+    with_openvino = f"openvino {openvino_version()}, {bf16}" if has_openvino() else f"no openvino ({INSTALL})"
+    engines = f"engines on the CPU: torch, fp32; {with_openvino}"
+    if chosen.device == "auto":
+        return _warning(f"no CUDA device: slides are processed on the CPU, which is slow; {engines}")
+    return _fine(engines)

@@ -14,6 +14,7 @@ from vst_dicom.domain.errors import BundleError
 from vst_dicom.jobs.attempt import Attempt, JobRunner, Write
 from vst_dicom.jobs.engine import Engine as JobEngine
 from vst_dicom.jobs.results import ResultStore
+from vst_dicom.ledger.coarse_jobs import find_coarse, is_coarse
 from vst_dicom.ledger.database import open_database
 from vst_dicom.ledger.deliveries import ResultInstance, create_deliveries, send_again
 from vst_dicom.ledger.jobs import Job, list_job_files, read_sender
@@ -65,6 +66,8 @@ class SlideProcessor:
         with self._database.begin() as connection:
             names = list_job_files(connection, job)
             shadow = read_shadow(connection, job.key)
+            coarse = is_coarse(connection, job.key)
+            before = find_coarse(connection, job.key)
         attempt.report("open", 0, 1)
         predictor = self._predictor(job.bundle)
         chosen = self._settings.encode
@@ -73,13 +76,19 @@ class SlideProcessor:
             forms=frozenset(chosen.forms),
             encoding=chosen.encoding,
             job_key=job.key,
-            predecessor_key=job.predecessor_key or "",
+            predecessor_key=(job if before is None else before).predecessor_key or "",
+            coarse=coarse,
+            coarse_key="" if before is None else before.key,
         )
         if shadow is not None:
             choices = Choices(forms=SHADOW_FORMS, job_key=job.key, shadow_of=shadow.of_key)
         now = job.started_at or job.created_at
         with open_slide([self._settings.spool / name for name in names]) as slide:
-            process_slide(slide, predictor, out, choices=choices, now=now, progress=attempt.report)
+            try:
+                process_slide(slide, predictor, out, choices=choices, now=now, progress=attempt.report)
+            finally:
+                if predictor.engine.facts.steps_down:
+                    self._loaded = None  # the next slide starts at the top again: memory may be free by then
         if shadow is not None:
             attempt.report("compare", 0, 1)
             compare_with_main(self._settings.results / shadow.of_key, out, shadow.of_key)
@@ -91,11 +100,12 @@ class SlideProcessor:
         """
         with self._database.begin() as connection:
             shadow = read_shadow(connection, job.key)
+            coarse = is_coarse(connection, job.key)
         if shadow is not None:
             figures = read_figures(folder)
             return lambda connection: record_figures(connection, job.key, figures)
         instances = read_result_instances(folder, hashes)
-        beside = self._shadow_bundles(job)
+        beside = {} if coarse else self._shadow_bundles(job)
 
         def write(connection: Connection) -> None:
             ae_title, address = read_sender(connection, job)
@@ -162,7 +172,15 @@ def run_processing(settings: Settings, stop: Event, *, load_predictor: LoadPredi
 
     def load(bundle: str) -> Predictor:
         chosen = settings.predict
-        return Predictor(load_bundle(bundle), device=chosen.device, batch_size=chosen.batch_size)
+        return Predictor(
+            load_bundle(bundle),
+            engine=chosen.engine,
+            device=chosen.device,
+            precision=chosen.precision,
+            batch_size=chosen.batch_size,
+            threads=chosen.threads,
+            cache=settings.cache,
+        )
 
     database = open_database(settings.database)
     processor = SlideProcessor(database, settings, load_predictor or load)

@@ -26,7 +26,7 @@ class JobRead(BaseModel):
     destinations: list[str]
     priority: int = Field(description="Smaller goes first")
     attempts: int
-    predecessor_key: str | None = Field(description="Job of the slide's earlier content")
+    predecessor_key: str | None = Field(description="Job of the slide's earlier content, or its coarse one")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from vst_dicom.domain.geometry import MatrixSize
 
-
 _AT_ONCE: Final = 8
 """Arrays that come from the system together, so that it can give them in huge pages; untouched ones take no memory."""
 

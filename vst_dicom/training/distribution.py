@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.predict.appearance import describe_appearance
-from vst_dicom.predict.engine import TorchEngine
+from vst_dicom.predict.engine import Engine, embed
 from vst_dicom.predict.manifest_evidence import Distribution
 from vst_dicom.predict.trust import Familiarity, unit_length
 from vst_dicom.slide.opening import open_slide
@@ -67,7 +67,7 @@ def sample_sections(
     cohort: Cohort,
     sections: Sequence[SectionSpots],
     data_folder: Path,
-    engine: TorchEngine,
+    engine: Engine,
     encoder_key: str,
     seed: int,
     cache_folder: Path | None = None,
@@ -99,7 +99,7 @@ def sample_sections(
             arrays = {
                 "appearance": describe_appearance(images),
                 "changed_appearance": describe_appearance(changed),
-                "changed_embeddings": engine.embed(_batches(changed, engine.batch_size), len(changed), told),
+                "changed_embeddings": embed(engine, _batches(changed, engine.batch_size), len(changed), told),
             }
             cache.write(arrays)
         own = spots.features[some, : engine.embed_dim]

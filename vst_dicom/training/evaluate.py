@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vst_dicom.domain.errors import InputError
-from vst_dicom.predict.head import Head
+from vst_dicom.predict.members import Head
 from vst_dicom.training.features import SectionSpots
 from vst_dicom.training.figures import N_DRAWS, Figures, average, measure
 from vst_dicom.training.fit import Choice, Recipe, fit_head

@@ -15,8 +15,8 @@ from vst_dicom.domain.errors import InputError
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import PixelSource
 from vst_dicom.domain.tiles import TileBatch
-from vst_dicom.predict.engine import TorchEngine
-from vst_dicom.predict.head import with_context
+from vst_dicom.predict.context import with_context
+from vst_dicom.predict.engine import Engine, embed
 from vst_dicom.slide.opening import open_slide
 from vst_dicom.tiles.grid import LEAST_TISSUE, TILE_UM, tile_size_px
 from vst_dicom.tiles.sampler import TILE_PX, sample_tiles
@@ -51,7 +51,7 @@ class SectionSpots:
     centers_px
         x, y in the image, shape ``(n_spots, 2)``.
     features
-        Own and neighborhood features, see `vst_dicom.predict.head.with_context`.
+        Own and neighborhood features, see `vst_dicom.predict.context.with_context`.
     plain
         Number of nuclei, mean hematoxylin and mean eosin density, shape ``(n_spots, 3)``.
     expression
@@ -94,7 +94,7 @@ def describe_cohort(
     cohort: Cohort,
     data_folder: Path,
     panel: Sequence[str],
-    engine: TorchEngine,
+    engine: Engine,
     encoder_key: str,
     cache_folder: Path | None = None,
     progress: SectionProgress | None = None,
@@ -117,7 +117,7 @@ def describe_spots(
     section: Section,
     spots: MeasuredSpots,
     data_folder: Path,
-    engine: TorchEngine,
+    engine: Engine,
     encoder_key: str,
     cache_folder: Path | None = None,
     progress: Progress | None = None,
@@ -137,7 +137,7 @@ def describe_spots(
     progress
         Called with spots done and spots in all.
     context
-        Sides of the squares, in tiles, that the head reads, see `vst_dicom.predict.head.with_context`.
+        Sides of the squares, in tiles, that the head reads, see `vst_dicom.predict.context.with_context`.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def describe_spots(
 def _describe_pieces(
     source: PixelSource,
     centers_px: NDArray[np.float64],
-    engine: TorchEngine,
+    engine: Engine,
     name: str,
     cache: FeatureCache,
     progress: Progress | None,
@@ -203,7 +203,7 @@ def _tell_spots(progress: Progress, start: int, n_own: int, n_spots: int, tiles_
 def describe_places(
     source: PixelSource,
     centers_px: NDArray[np.float64],
-    engine: TorchEngine,
+    engine: Engine,
     name: str,
     progress: Progress | None = None,
     tissue: TissueMask | None = None,
@@ -230,7 +230,7 @@ def describe_places(
     tissue
         Where it lies; found anew without it.
     context
-        Sides of the squares, in tiles, see `vst_dicom.predict.head.with_context`.
+        Sides of the squares, in tiles, see `vst_dicom.predict.context.with_context`.
 
     Returns
     -------
@@ -259,7 +259,7 @@ def describe_places(
 
     row_of = np.cumsum(kept) - 1
     batches = sample_tiles(source, tiles[kept], tile_size, batch_size=engine.batch_size)
-    embeddings = engine.embed(observed(batches), int(kept.sum()), progress)
+    embeddings = embed(engine, observed(batches), int(kept.sum()), progress)
     features = np.empty((n_places, len(context) * embeddings.shape[1]), dtype=np.float32)
     cells = np.argwhere(np.ones((2 * reach + 1, 2 * reach + 1))).astype(np.int32)
     for place in range(n_places):

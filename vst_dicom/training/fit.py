@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from vst_dicom.predict.head import Head
 from vst_dicom.predict.manifest_model import HeadForm, MlpForm, RidgeForm
+from vst_dicom.predict.members import Head
 from vst_dicom.predict.mlp_head import MlpHead
 from vst_dicom.training.components import decompose
 from vst_dicom.training.features import SectionSpots

@@ -18,8 +18,7 @@ from vst_dicom.domain.wording import RESEARCH_USE_ONLY
 from vst_dicom.files import refuse_existing, whole_folder
 from vst_dicom.maps.signatures import read_signatures
 from vst_dicom.predict.bundle import MANIFEST_FILE, load_bundle
-from vst_dicom.predict.engine import TorchEngine
-from vst_dicom.predict.head import Head
+from vst_dicom.predict.engine import Engine, embed
 from vst_dicom.predict.manifest import (
     CARD_FILE,
     CARD_PAGE_FILE,
@@ -35,6 +34,7 @@ from vst_dicom.predict.manifest import (
     Training,
 )
 from vst_dicom.predict.manifest_model import ReferenceEmbedding
+from vst_dicom.predict.members import Head
 from vst_dicom.predict.reference import reference_tile, tile_sha256
 from vst_dicom.predict.trust import Trust
 from vst_dicom.training.card import write_card
@@ -105,7 +105,7 @@ def build_bundle(
     panel: Sequence[Gene],
     panel_text: str,
     weights: EncoderWeights,
-    engine: TorchEngine,
+    engine: Engine,
     data_sha256: str,
     command: str,
     built: date,
@@ -154,7 +154,7 @@ def build_bundle(
     tissue_evidence = judge_tissue(sections, weights.spec.embed_dim)
     tissue = fit_tissue(train, weights.spec.embed_dim) if tissue_evidence.supported else None
     tile = reference_tile(weights.spec.tile_px)
-    reference = engine.embed([TileBatch(np.zeros(1, dtype=np.int64), tile[np.newaxis])], 1)[0]
+    reference = embed(engine, [TileBatch(np.zeros(1, dtype=np.int64), tile[np.newaxis])], 1)[0]
 
     contents = {
         ENCODER_FILE: weights.content,

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Final
 
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vst_dicom.domain.errors import BundleError, MissingInputError
 from vst_dicom.predict.bundle import Bundle, load_bundle
 from vst_dicom.predict.encoders import EFFICIENTNET_LITE0, build_encoder
-from vst_dicom.predict.engine import Device, TorchEngine
+from vst_dicom.predict.engine import Device, Engine, EngineChoice
+from vst_dicom.predict.engine_choice import EngineRequest, open_engine
+from vst_dicom.predict.frozen_encoder import FrozenEncoder
 from vst_dicom.predict.manifest_model import Encoder
 from vst_dicom.predict.presets import Preset, find_preset
 from vst_dicom.predict.published_names import rename
@@ -47,17 +49,23 @@ class EncoderWeights:
         network = self.spec.model_dump(include=_NEW_SETTINGS, exclude_defaults=True)
         return f"{hashlib.sha256(self.content).hexdigest()} {numbers!r}{f' {network!r}' if network else ''}"
 
-    def engine(self, device: Device, threads: int | None = None) -> TorchEngine:
-        """Put it on a device.
+    def engine(self, device: Device, threads: int | None = None, engine: EngineChoice = "torch") -> Engine:
+        """Put it on a device, in fp32; heads are fitted on what torch computes.
 
         Raises
         ------
         BundleError
             If the weights do not fit the encoder.
+        UsageError
+            If engine or device cannot be had.
         """
-        spec = self.spec
-        encoder = build_encoder(spec, parse_tensors(self.content, "the encoder's weights"), _ADVICE)
-        return TorchEngine(encoder, spec.mean, spec.std, spec.embed_dim, device=device, threads=threads)
+
+        def load() -> nn.Module:
+            return build_encoder(self.spec, parse_tensors(self.content, "the encoder's weights"), _ADVICE)
+
+        encoder = FrozenEncoder(self.spec, hashlib.sha256(self.content).hexdigest(), load)
+        asked = EngineRequest(engine, device, "fp32", threads=threads)
+        return open_engine(encoder, asked, check=lambda _features: None)
 
 
 def read_weights(path: Path | None = None, preset: str | None = None) -> EncoderWeights:

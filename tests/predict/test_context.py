@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vst_dicom.predict.head import with_context
+from vst_dicom.predict.context import with_context
 from vst_dicom.predict.ridge_head import RidgeHead
 
 
