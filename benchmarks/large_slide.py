@@ -98,7 +98,7 @@ def _paint_frames(spacing_um: float, frame_px: int) -> NDArray[np.uint8]:
 
 
 def _lay_tissue(n_frames: int, tissue_share: float) -> NDArray[np.int64]:
-    """Number of the painted frame at each place of the base level, shape ``(n_frames, n_frames)``."""
+    """Choose a painted frame for each place of the base level, shape ``(n_frames, n_frames)``."""
     rows, columns = np.mgrid[:n_frames, :n_frames]
     center = (n_frames - 1) / 2
     inside = (rows - center) ** 2 + (columns - center) ** 2 <= tissue_share * n_frames**2 / np.pi

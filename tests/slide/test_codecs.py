@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests import wsi_builder as build
 from vst_dicom.domain.errors import DamagedInstanceError, UnsupportedInstanceError
 from vst_dicom.domain.geometry import MatrixSize
-from vst_dicom.slide.codecs import FrameFormat, check_color, check_transfer_syntax, decode_frame
+from vst_dicom.slide.codecs import FrameDecoder, FrameFormat, check_color, check_transfer_syntax, decode_frame
 
 LOSSLESS = [
     build.IMPLICIT,
@@ -247,3 +247,35 @@ def rename_components(data: bytes, names: bytes) -> bytes:
         changed[frame + 10 + 3 * number] = name
         changed[scan + 5 + 2 * number] = name
     return bytes(changed)
+
+
+def test_frames_decoded_into_memory_equal_those_decoded_alone() -> None:
+    frames = [build.encode(np.roll(IMAGE, shift, axis=1), build.JPEG) for shift in (0, 5, 9)]
+    decoder, memory = FrameDecoder(frame_format(build.JPEG, "YBR_FULL_422")), np.empty((32, 24, 3), dtype=np.uint8)
+
+    for frame in [*frames, frames[0] + b"\0", frames[1]]:
+        decoder.decode(frame, 2, memory)
+        np.testing.assert_array_equal(memory, decode_frame(frame, frame_format(build.JPEG, "YBR_FULL_422"), 2))
+
+
+def test_a_repeated_header_is_no_excuse_for_another_size_or_a_cut() -> None:
+    frame = build.encode(IMAGE, build.JPEG)
+    decoder, memory = FrameDecoder(frame_format(build.JPEG, "YBR_FULL_422")), np.empty((64, 48, 3), dtype=np.uint8)
+    decoder.decode(frame, 1, memory)
+
+    with pytest.raises(DamagedInstanceError, match="pixels"):
+        decoder.decode(build.encode(build.paint(128, 96), build.JPEG), 1, memory)
+    with pytest.raises(DamagedInstanceError, match="end marker"):
+        decoder.decode(frame[: len(frame) // 2], 1, memory)
+    with pytest.raises(DamagedInstanceError, match="decoded"):
+        decoder.decode(frame[: len(frame) // 2] + b"\xff\xd9", 1, memory)
+
+
+@pytest.mark.parametrize("transfer_syntax", [build.RLE, build.JPEG_LS, build.JPEG_2000])
+def test_other_encodings_are_decoded_into_memory_as_well(transfer_syntax: str) -> None:
+    decoder, memory = FrameDecoder(frame_format(transfer_syntax)), np.empty((64, 48, 3), dtype=np.uint8)
+
+    for _ in range(2):
+        decoder.decode(build.encode(IMAGE, transfer_syntax), 1, memory)
+
+    np.testing.assert_array_equal(memory, IMAGE)

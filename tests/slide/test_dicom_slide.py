@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence as DicomSequence
 from tests import wsi_builder as build
 from tests.wsi_builder import Wsi, assemble, assign, paint, remove, write_concatenation, write_pyramid, write_wsi
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
+from vst_dicom.domain.pixels import RunSource
 from vst_dicom.slide.opening import open_slide
 
 IMAGE = paint(75, 100)
@@ -249,3 +250,33 @@ def test_a_place_outside_the_frame_grid_is_a_programming_error(tmp_path: Path) -
 
     with open_slide([tmp_path]) as slide, pytest.raises(IndexError):
         slide.read_frame(0, 3, 0)
+
+
+@pytest.mark.parametrize(
+    "wsi",
+    [
+        Wsi([IMAGE], transfer_syntax=build.JPEG),
+        Wsi([IMAGE], transfer_syntax=build.JPEG_LS),
+        Wsi([IMAGE], sparse=True, skip=frozenset({1, 5})),
+        Wsi([IMAGE], sparse=True, shift=(3, 5)),
+    ],
+    ids=["jpeg", "jpeg-ls", "holes", "off the grid"],
+)
+@pytest.mark.parametrize("reduce", [1, 2])
+def test_a_run_of_frames_is_what_the_frames_are_alone(tmp_path: Path, wsi: Wsi, reduce: int) -> None:
+    write_wsi(tmp_path / "a.dcm", wsi)
+
+    with open_slide([tmp_path / "a.dcm"]) as slide:
+        assert isinstance(slide, RunSource)
+        level = slide.levels[0]
+        columns = list(range(level.frame_grid.n_columns))[::-1]
+        shape = level.frame_size.n_rows // reduce, level.frame_size.n_columns // reduce
+        memory = np.empty((2, *shape, 3), dtype=np.uint8)
+        for row in range(level.frame_grid.n_rows):
+            for number, is_there in enumerate(slide.read_run(0, row, columns, reduce, memory)):
+                alone = slide.read_frame(0, row, columns[number], reduce)
+                assert is_there is (alone is not None)
+                if alone is not None:
+                    np.testing.assert_array_equal(memory[number % 2], alone)
+        with pytest.raises(IndexError, match="frames, not"):
+            list(slide.read_run(0, 0, [columns[0] + 1], reduce, memory))

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from tests.array_source import ArraySource
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.pixels import GLASS
-from vst_dicom.tiles.frames import choose_level, read_frames
+from vst_dicom.tiles.cutting import CuttingPlan
+from vst_dicom.tiles.frames import choose_level, read_frames, work_ahead
+from vst_dicom.tiles.memory import ArrayPool
 from vst_dicom.tiles.sampler import plan_reading, sample_tiles
 
 HALF_UM = PixelSpacing.from_um(0.5)
@@ -102,13 +104,60 @@ def test_pixels_that_are_not_square_become_square_tiles() -> None:
     assert (tile[:, 25:] == 0).all()
 
 
-def test_memory_holds_two_frame_rows_at_most() -> None:
-    source = ArraySource([noise(400, 400)], HALF_UM, MatrixSize(20, 20))
-    grid = np.stack(np.meshgrid(np.arange(0, 384, 16), np.arange(0, 384, 16)), axis=-1).reshape(-1, 2)
+@pytest.mark.parametrize("run_length", [1, 4, 100])
+def test_only_tiles_that_cross_into_the_next_row_of_frames_wait(run_length: int) -> None:
+    side = 16
+    corners = np.stack(np.meshgrid(np.arange(0, 384, side), np.arange(0, 384, side)), axis=-1).reshape(-1, 2)
+    plan = CuttingPlan(corners, MatrixSize(side, side), MatrixSize(20, 20), MatrixSize(400, 400), run_length)
+    begun: set[int] = set()
+    n_complete = 0
 
-    for count, batch in enumerate(sample_tiles(source, grid, MatrixSize(16, 16), tile_px=16, batch_size=1)):
-        rows_needed = grid[batch.indices[0], 1] // 20 + 2
-        assert sum(source.reads.values()) <= 20 * rows_needed + 6, count
+    for run in plan.runs():
+        begun |= set(run.rectangles[:, 0].tolist())
+        n_complete += run.n_completed
+        assert set(range(n_complete)) <= begun
+        bottom = corners[plan.order[sorted(begun)[n_complete:]], 1] + side if n_complete < len(begun) else np.array([])
+        waiting_on_row = bottom > (run.frame_row + 1) * 20
+        assert waiting_on_row.sum() <= 384 // side
+        assert len(begun) - n_complete <= 384 // side + 2 * (run_length + 1) * 2
+
+    assert n_complete == len(corners)
+
+
+def test_a_batch_keeps_its_pixels_while_anybody_holds_a_part_of_it() -> None:
+    image = noise(64, 64)
+    source = ArraySource([image], HALF_UM, MatrixSize(16, 16))
+    corners = np.stack(np.meshgrid(np.arange(0, 64, 8), np.arange(0, 64, 8)), axis=-1).reshape(-1, 2)
+    batches = sample_tiles(source, corners, MatrixSize(8, 8), tile_px=8, batch_size=4)
+
+    held = [(corners[batch.indices[1]], batch.images[1, :4]) for batch in batches]
+
+    for (x, y), part in held:
+        np.testing.assert_array_equal(part, image[y : y + 4, x : x + 8])
+
+
+def test_memory_of_a_batch_that_nobody_holds_serves_again() -> None:
+    pool = ArrayPool((4, 5))
+    first = pool.take()
+    address, view = first.ctypes.data, first[1:]
+    del first
+
+    assert pool.take().ctypes.data != address
+    del view
+    assert pool.take().ctypes.data == address
+
+
+def test_an_error_comes_after_what_was_done_before_it() -> None:
+    def fail_on_five(number: int) -> int:
+        if number == 5:
+            raise OSError("gone")
+        return number
+
+    stream = work_ahead(fail_on_five, range(9), 2, portion=2)
+
+    assert [next(stream), next(stream)] == [[0, 1], [2, 3]]
+    with pytest.raises(OSError, match="gone"):
+        next(stream)
 
 
 @pytest.mark.parametrize(

@@ -149,3 +149,13 @@ def test_coarse_slides_are_warned_of_and_then_refused() -> None:
     assert "enlarged" in check_spacing(PixelSpacing.from_um(0.5, 0.688), 1.0, 0.6)[0]
     with pytest.raises(PixelSpacingError, match="29"):
         check_spacing(PixelSpacing.from_um(28.97), 1.0, 0.6)
+
+
+def test_a_last_row_of_frames_narrower_than_the_reduction_does_no_harm() -> None:
+    image = np.full((131, 128, 3), 200, dtype=np.uint8)
+    source = ArraySource([image], PixelSpacing.from_um(1.0), MatrixSize(64, 64))
+
+    thumbnail = read_thumbnail(source, 8.0)
+
+    assert thumbnail.image.shape == (16, 16, 3)
+    assert (thumbnail.image == 200).all()

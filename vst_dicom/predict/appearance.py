@@ -4,7 +4,7 @@ An encoder is made to see the same in a tile whatever its color and focus; one t
 slide where it puts the slide itself. What the encoder ignores is therefore measured beside it.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def describe_appearance(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return described
 
 
-def _variance(image: NDArray[np.float32]) -> float:
+def _variance(image: NDArray[Any]) -> float:
     import cv2
 
     mean = cv2.sumElems(image)[0] / image.size

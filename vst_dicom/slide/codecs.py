@@ -173,7 +173,7 @@ class FrameDecoder:
         self._checked_start = b""
 
     def decode(self, data: bytes, reduce: int, memory: RgbImage) -> None:
-        """Decode a frame into `memory`, shape ``(n_rows / reduce, n_columns / reduce, 3)``; raises as `decode_frame`."""
+        """Decode into `memory`, shape ``(n_rows / reduce, n_columns / reduce, 3)``; raises as `decode_frame`."""
         start = self._checked_start
         if start and data.startswith(start) and data.endswith(_ENDS):
             n_rows, n_columns, _ = memory.shape

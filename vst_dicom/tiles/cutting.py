@@ -98,7 +98,7 @@ class CuttingPlan:
             begin = end
 
     def _cut_rows(self, positions: NDArray[np.int64], begin: int, end: int) -> Iterator[Run]:
-        """Runs of the rows of frames from `begin` to before `end`, which the tiles at these positions touch."""
+        """Cut the rows of frames from `begin` to before `end`, which the tiles at these positions touch."""
         height, width = self._frame.n_rows, self._frame.n_columns
         x, y = self._x[positions], self._y[positions]
         left, right = self._clip(x, self._crop.n_columns, self._limit.n_columns)
@@ -110,7 +110,9 @@ class CuttingPlan:
 
         n_pairs = n_rows * n_columns
         tile = np.repeat(np.arange(len(positions)), n_pairs)
-        down, across = np.divmod(np.arange(len(tile)) - np.repeat(np.cumsum(n_pairs) - n_pairs, n_pairs), n_columns[tile])
+        down, across = np.divmod(
+            np.arange(len(tile)) - np.repeat(np.cumsum(n_pairs) - n_pairs, n_pairs), n_columns[tile]
+        )
         row, column = first_row[tile] + down, first_column[tile] + across
         by_frame = np.lexsort((column, row))
         tile, row, column = tile[by_frame], row[by_frame], column[by_frame]

@@ -60,7 +60,12 @@ def run_length(level: Level) -> int:
 
 
 def read_run(
-    source: PixelSource, level: Level, frame_row: int, frame_columns: Sequence[int], reduce: int, memory: NDArray[np.uint8]
+    source: PixelSource,
+    level: Level,
+    frame_row: int,
+    frame_columns: Sequence[int],
+    reduce: int,
+    memory: NDArray[np.uint8],
 ) -> Iterator[bool]:
     """Decode some frames of a row into memory, one after the other, see `RunSource.read_run`."""
     if isinstance(source, RunSource):

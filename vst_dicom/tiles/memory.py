@@ -13,7 +13,6 @@ from vst_dicom.domain.geometry import MatrixSize
 _AT_ONCE: Final = 8
 """Arrays that come from the system together, so that it can give them in huge pages; untouched ones take no memory."""
 
-
 _CACHED_BYTES: Final = 1 << 18
 """Part of a core's second-level cache that decoded frames may take before they are copied."""
 
@@ -40,9 +39,10 @@ class ArrayPool:
             self._spare += list(np.empty((_AT_ONCE, math.prod(self._shape)), dtype=np.uint8))
         memory = self._spare.pop()
         # Views of an array refer to its owner: one made for this turn alone ends when the last of them does.
-        owner = (ctypes.c_uint8 * memory.size).from_buffer(memory)
+        owner = (ctypes.c_uint8 * memory.size).from_buffer(memory.data)
         weakref.finalize(owner, self._spare.append, memory).atexit = False
-        return np.frombuffer(owner, dtype=np.uint8).reshape(self._shape)
+        array: NDArray[np.uint8] = np.frombuffer(memoryview(owner), dtype=np.uint8).reshape(self._shape)
+        return array
 
 
 def frame_memory(size: MatrixSize) -> NDArray[np.uint8]:

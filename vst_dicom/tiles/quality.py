@@ -89,7 +89,7 @@ def ink_fraction(image: RgbImage) -> float:
 
 @cache
 def _ink_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What is ink, in 8-bit intensities instead of optical densities, so that no pixel needs a logarithm.
+    """Say what is ink in 8-bit intensities instead of optical densities, so that no pixel needs a logarithm.
 
     Returns
     -------

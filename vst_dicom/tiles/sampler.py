@@ -175,7 +175,5 @@ def _fit(tiles: NDArray[np.uint8], fitted: NDArray[np.uint8]) -> NDArray[np.uint
     n_rows, n_columns = fitted.shape[1:3]
     shrinks = tiles.shape[1] >= n_rows and tiles.shape[2] >= n_columns
     for tile, target in zip(tiles, fitted, strict=True):
-        cv2.resize(
-            tile, (n_columns, n_rows), dst=target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        cv2.resize(tile, (n_columns, n_rows), dst=target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return fitted

@@ -14,8 +14,8 @@ from vst_dicom.tiles.memory import frame_memory
 THUMBNAIL_UM: Final = 8.0
 """Coarsest pixel of the thumbnail; 8 to 10 µm is usual for a tissue mask."""
 
-_Part = tuple[tuple[slice, slice], NDArray[np.float32], NDArray[np.int64]]
-"""Which pixels of the thumbnail, their sums, and of how many decoded pixels."""
+_Part = tuple[tuple[slice, slice], NDArray[np.float32]]
+"""Which pixels of the thumbnail, and what to add to their sums."""
 
 
 def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM, *, threads: int = 2) -> Thumbnail:
@@ -44,7 +44,6 @@ def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM, *, th
     size = MatrixSize(max(1, level.size.n_rows // reduce), max(1, level.size.n_columns // reduce))
     frame = MatrixSize(level.frame_size.n_rows // reduce, level.frame_size.n_columns // reduce)
     total = np.zeros((-(-size.n_rows // block_y), -(-size.n_columns // block_x), 3), dtype=np.float32)
-    count = np.zeros((*total.shape[:2], 1), dtype=np.float32)
 
     def add_up(run: tuple[int, range]) -> _Part:
         """Read frames side by side, and add up the pixels of each block that they reach into."""
@@ -60,21 +59,24 @@ def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM, *, th
         rows_of, row_starts = np.unique((top + np.arange(rows)) // block_y, return_index=True)
         columns_of, column_starts = np.unique((left + np.arange(columns)) // block_x, return_index=True)
         by_row = np.add.reduceat(strip, row_starts, axis=0, dtype=np.float32)
-        sizes = np.outer(np.diff([*row_starts, rows]), np.diff([*column_starts, columns]))
         where = slice(rows_of[0], rows_of[-1] + 1), slice(columns_of[0], columns_of[-1] + 1)
-        return where, np.add.reduceat(by_row, column_starts, axis=1), sizes[..., None]
+        return where, np.add.reduceat(by_row, column_starts, axis=1)
 
     grid, length = size.divided_by(frame), run_length(level)
     starts = product(range(grid.n_rows), range(0, grid.n_columns, length))
     runs = ((row, range(start, min(start + length, grid.n_columns))) for row, start in starts)
-    for where, sums, sizes in chain.from_iterable(work_ahead(add_up, runs, threads)):
+    for where, sums in chain.from_iterable(work_ahead(add_up, runs, threads)):
         total[where] += sums
-        count[where] += sizes
 
+    image = np.empty(total.shape, dtype=np.uint8)
+    columns_in = np.diff(np.minimum(np.arange(total.shape[1] + 1) * block_x, size.n_columns))[:, None]
+    rows_in = np.diff(np.minimum(np.arange(total.shape[0] + 1) * block_y, size.n_rows))
+    for averaged, sums, n_rows in zip(image, total, rows_in, strict=True):
+        averaged[...] = np.rint(sums / (n_rows * columns_in).astype(np.float32))
     base = source.levels[0].spacing
     spacing = level.spacing.scaled(reduce * block_y, reduce * block_x)
     return Thumbnail(
-        np.rint(total / count).astype(np.uint8),
+        image,
         (spacing.column_mm / base.column_mm, spacing.row_mm / base.row_mm),
         spacing,
     )
