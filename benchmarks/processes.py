@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from time import monotonic, sleep
+from time import clock_gettime, monotonic, sleep
 from typing import Any, Final, Literal
 
 ROOT: Final = Path(__file__).parents[1]
 """Of the checkout."""
 
 _START_S: Final = 30.0
+_WHOLE_PROCESS: Final = 2
+"""Asks Linux for the CPU clock of another process, see ``clock_getcpuclockid(3)``."""
 
 
 def run_afresh(
@@ -55,9 +57,8 @@ def peak_mb() -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU seconds that a process has used so far, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """CPU seconds that a process has used so far, all threads, user and system."""
+    return clock_gettime((~pid << 3) | _WHOLE_PROCESS)
 
 
 def memory_mb(pid: int | Literal["self"]) -> Mapping[str, float]:
