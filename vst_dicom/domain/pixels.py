@@ -98,11 +98,11 @@ class PixelSource(Protocol):
 
 @runtime_checkable
 class RunSource(Protocol):
-    """A pixel source that decodes several frames of a row into the same memory, for whoever copies them at once."""
+    """A pixel source that decodes frames of a row into memory of the caller, for whoever copies them at once."""
 
     def read_run(
-        self, level: int, frame_row: int, frame_columns: Sequence[int], reduce: int = 1
-    ) -> Iterator[RgbImage | None]:
+        self, level: int, frame_row: int, frame_columns: Sequence[int], reduce: int, memory: RgbImage
+    ) -> Iterator[bool]:
         """Decode frames one after the other; safe to call from several threads at once.
 
         Parameters
@@ -111,11 +111,13 @@ class RunSource(Protocol):
             As of `PixelSource.read_frame`.
         frame_columns
             Which frames of the row, in the order in which they are wanted.
+        memory
+            Where each frame is written when its turn comes, of the shape that `PixelSource.read_frame` answers.
 
         Yields
         ------
-        RgbImage or None
-            As of `PixelSource.read_frame`; the next frame may overwrite it.
+        bool
+            Whether the slide has the frame; if not, the memory means nothing.
 
         Raises
         ------

@@ -153,9 +153,9 @@ def _remarks(result: SlideResult) -> Dataset:
         items.append(text(codes.COMMENT, plain(HOTSPOT, MAX_TEXT)))
     if result.interval_note:
         items.append(text(codes.COMMENT, plain(result.interval_note, MAX_TEXT)))
-    items += [text(codes.PARAMETER, plain(f"{name}: {value}", MAX_TEXT)) for name, value in result.parameters.items()]
     if result.computed:
         items.append(text(codes.COMMENT, plain(f"Computed {result.computed}", MAX_TEXT)))
+    items += [text(codes.PARAMETER, plain(f"{name}: {value}", MAX_TEXT)) for name, value in result.parameters.items()]
     items += [text(codes.WARNING, plain(warning, MAX_TEXT)) for warning in result.warnings]
     return container(codes.QUALITATIVE_EVALUATIONS, items)
 

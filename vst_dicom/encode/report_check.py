@@ -301,10 +301,10 @@ def _evidence(tested: PanelGene | PanelSignature) -> list[Fact]:
 def _remarks(result: SlideResult) -> list[Fact]:
     comments = [HOTSPOT] if result.hotspots else []
     comments += [result.interval_note] if result.interval_note else []
+    comments += [f"Computed {result.computed}"] if result.computed else []
     return [
         _coded(codes.INTENDED_USE, codes.RESEARCH_USE),
         *[_text(codes.COMMENT, comment) for comment in comments],
         *[_text(codes.PARAMETER, f"{name}: {value}") for name, value in result.parameters.items()],
-        *([_text(codes.COMMENT, f"Computed {result.computed}")] if result.computed else []),
         *[_text(codes.WARNING, warning) for warning in result.warnings],
     ]

@@ -57,7 +57,7 @@ class OpenvinoRunner:
             compiled = openvino.Core().compile_model(graph, "CPU", config)
             self._requests = [compiled.create_infer_request() for _ in range(self.in_flight)]
         self._pixels: list[Any] = [None] * self.in_flight
-        """What each request reads, kept until it is used again."""
+        """What each request reads, kept until it is done: its memory may be used again by those who made it."""
         self._next = 0
 
     @property
@@ -72,13 +72,14 @@ class OpenvinoRunner:
         request = self._requests[turn]
         with _within_memory():
             request.wait()  # an answer that nobody fetched
-            self._pixels[turn] = self._tensor(np.ascontiguousarray(images), shared_memory=True)
-            request.set_input_tensor(self._pixels[turn])
+            self._pixels[turn] = np.ascontiguousarray(images)
+            request.set_input_tensor(self._tensor(self._pixels[turn], shared_memory=True))
             request.start_async()
 
         def answer() -> NDArray[np.float32]:
             with _within_memory():
                 request.wait()
+            self._pixels[turn] = None
             return np.array(request.get_output_tensor().data, dtype=np.float32)
 
         return answer

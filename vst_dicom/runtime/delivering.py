@@ -1,11 +1,10 @@
 """Join deliveries in the ledger with the settings and with what sends them."""
 
-import hashlib
 import time
 import traceback
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -13,11 +12,11 @@ from sqlalchemy import Engine
 
 from vst_dicom.config import DeliverySettings, Destination, Settings, TlsSettings
 from vst_dicom.deliver.association import DicomPeer, TlsFiles
-from vst_dicom.deliver.attempt import Outcome, Target, attempt_delivery, judge_report
-from vst_dicom.deliver.commitment import CommitmentReport
+from vst_dicom.deliver.attempt import Target, attempt_delivery
 from vst_dicom.deliver.dicomweb import WebServer
 from vst_dicom.deliver.files import InstanceFile, SentInstance, read_instance_file
-from vst_dicom.deliver.schedule import RetrySchedule
+from vst_dicom.deliver.outcome import Outcome
+from vst_dicom.deliver.schedule import RetrySchedule, jitter
 from vst_dicom.dicom.uids import derive_uid
 from vst_dicom.domain.errors import InputError
 from vst_dicom.ledger.deliveries import (
@@ -26,7 +25,6 @@ from vst_dicom.ledger.deliveries import (
     ResultInstance,
     begin_attempt,
     bring_forward,
-    find_by_transaction,
     list_due,
     list_result_instances,
     read_delivery,
@@ -103,56 +101,6 @@ def deliver_once(database: Engine, settings: Settings, delivery_id: int, now: da
         after_s=outcome.after_s,
     )
     return outcome
-
-
-def handle_commitment_report(
-    database: Engine,
-    transaction_uid: str,
-    committed: Collection[str],
-    failed: Collection[str],
-    *,
-    now: datetime | None = None,
-    schedule: RetrySchedule = _SCHEDULE,
-) -> None:
-    """Take a storage commitment report that came to the listener (PS3.4 J.3.3).
-
-    Reports of requests that are not open, repeated ones too, change nothing.
-
-    Parameters
-    ----------
-    transaction_uid
-        Of the request.
-    committed, failed
-        SOP Instance UIDs; `failed` may be a mapping to Failure Reasons (0008,1197).
-    now
-        The time; the clock's if None.
-    schedule
-        When to send again what failed.
-    """
-    moment = now or datetime.now(UTC)
-    reasons = dict(failed) if isinstance(failed, dict) else dict.fromkeys(failed, 0)
-    report = CommitmentReport(transaction_uid, frozenset(committed) - set(reasons), reasons)
-    with database.begin() as connection:
-        delivery = find_by_transaction(connection, transaction_uid) if transaction_uid else None
-        if delivery is None or delivery.state is DeliveryState.COMMITTED:
-            log.info("commitment report of no open request", transaction_uid=transaction_uid)
-            return
-        uids = [part.sop_instance_uid for part in list_result_instances(connection, delivery.job_key)]
-        outcome = judge_report(report, uids)
-        if outcome.state is DeliveryState.COMMITTED:
-            record_committed(connection, delivery.id)
-        elif delivery.state is not DeliveryState.PARKED:
-            wait_s = schedule.wait_s(delivery.attempts - delivery.attempts_forgiven, _jitter(delivery))
-            record_missing(
-                connection,
-                delivery.id,
-                outcome.missing,
-                next_attempt_at=moment + timedelta(seconds=wait_s),
-                reason=outcome.reason,
-            )
-    log.info(
-        "commitment reported", delivery=delivery.id, destination=delivery.destination, missing=len(outcome.missing)
-    )
 
 
 def names_of_destinations(
@@ -249,7 +197,7 @@ def _plan(settings: DeliverySettings, delivery: Delivery, outcome: Outcome, now:
     if now - (delivery.first_attempt_at or now) >= settings.give_up_after:
         return Outcome(DeliveryState.PARKED, f"given up after {settings.give_up_after}: {outcome.reason}")
     schedule = RetrySchedule(settings.first_retry_s, settings.longest_retry_s)
-    after_s = schedule.wait_s(delivery.attempts - delivery.attempts_forgiven, _jitter(delivery))
+    after_s = schedule.wait_s(delivery.attempts - delivery.attempts_forgiven, jitter(delivery))
     waited_s = (now - (delivery.commitment_asked_at or now)).total_seconds()
     if outcome.asked:
         after_s = max(settings.commitment_timeout_s, waited_s)  # doubles: a slow archive's late report still fits
@@ -289,9 +237,3 @@ def _longest_attempt_s(settings: Settings, delivery: Delivery, parts: list[Resul
     destination = settings.destinations.get(delivery.destination)
     waits_s = (len(parts) + 5) * (destination.timeout_s if destination else 0)
     return waits_s + n_bytes / _SLOWEST_BYTES_PER_S + settings.delivery.first_retry_s
-
-
-def _jitter(delivery: Delivery) -> float:
-    """Spread deliveries evenly between 0 and 1, the same for the same attempt."""
-    digest = hashlib.sha256(f"{delivery.id}/{delivery.attempts}".encode()).digest()
-    return int.from_bytes(digest[:4]) / 2**32

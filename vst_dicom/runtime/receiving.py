@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 
 from vst_dicom.config import Settings
 from vst_dicom.ledger.database import open_database
-from vst_dicom.runtime.delivering import handle_commitment_report
+from vst_dicom.runtime.commitment_reports import handle_commitment_report
 from vst_dicom.runtime.receiver import run_receiver
 
 

@@ -18,6 +18,7 @@ from vst_dicom.domain.errors import DamagedInstanceError, ResourceError, Unsuppo
 from vst_dicom.domain.geometry import MatrixSize
 from vst_dicom.domain.pixels import RgbImage
 from vst_dicom.slide.codestream import (
+    END_OF_IMAGE,
     CodestreamHead,
     find_jpeg2000_codestream,
     read_jpeg2000_head,
@@ -27,6 +28,9 @@ from vst_dicom.slide.codestream import (
 
 _APP14_RGB: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 """Adobe marker that states: no color transform."""
+
+_ENDS: Final = (END_OF_IMAGE, END_OF_IMAGE + b"\0")
+"""How a whole JPEG ends, with a byte of padding where its length is odd (PS3.5 A.4)."""
 
 _COLOR: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB"})
 """Photometric Interpretations of color images that can come (PS3.3 C.7.6.3.1.2)."""
@@ -98,7 +102,7 @@ def check_color(samples_per_pixel: int | None, bits_allocated: int | None, photo
 
 
 def check_reduction(size: MatrixSize, reduce: int) -> None:
-    """Refuse fractions that no decoder gives, or that do not divide the frame.
+    """Refuse a fraction that no decoder gives, or that does not divide the frame.
 
     Raises
     ------
@@ -110,9 +114,7 @@ def check_reduction(size: MatrixSize, reduce: int) -> None:
         raise ValueError(msg)
 
 
-def decode_frame(
-    data: bytes, frame_format: FrameFormat, reduce: int = 1, memory: NDArray[np.uint8] | None = None
-) -> RgbImage:
+def decode_frame(data: bytes, frame_format: FrameFormat, reduce: int = 1) -> RgbImage:
     """Decode a frame, at a fraction of its size if wished.
 
     The size in the header of the codestream is compared before decoding. JPEG is scaled in its DCT; all others are
@@ -126,8 +128,6 @@ def decode_frame(
         How it is encoded.
     reduce
         1, 2, 4 or 8; divides the rows and columns.
-    memory
-        Where the answer may lie, see `frame_memory`; None for memory of its own.
 
     Raises
     ------
@@ -142,14 +142,11 @@ def decode_frame(
     check_reduction(size, reduce)
     codec = _CODECS[frame_format.transfer_syntax_uid]
     try:
-        image = codec.decode(data, frame_format, reduce, memory)
+        image = codec.decode(data, frame_format, reduce)
     except VstDicomError:
         raise
-    except MemoryError as error:
-        raise ResourceError("not enough memory to decode a frame; free memory and try again") from error
     except Exception as error:
-        msg = f"the frame cannot be decoded as {codec.name} ({type(error).__name__})"
-        raise DamagedInstanceError(msg) from error
+        raise _as_failure(error, codec.name) from error
     expected = (size.n_rows // reduce, size.n_columns // reduce, 3)
     if image.shape != expected and image.shape in _reduced_shapes(size, reduce) and image.dtype == np.uint8:
         image = _average(image, expected)
@@ -159,21 +156,55 @@ def decode_frame(
     return image
 
 
-def frame_memory(size: MatrixSize, reduce: int) -> NDArray[np.uint8]:
-    """Memory for one decoded frame, to be used again and again.
+class FrameDecoder:
+    """Decodes frames of one format into memory of the caller; any number of threads may share it.
 
-    It begins in the middle between two multiples of 32: libjpeg-turbo writes to such multiples past the cache
-    (non-temporal stores), which costs a tenth of the time of a small frame, and its next reader has to wait for it.
+    Most JPEG frames of a slide begin with the same bytes, tables and size included. Where a frame begins as one whose
+    header was checked, it needs no further look.
+
+    Parameters
+    ----------
+    frame_format
+        How the frames are encoded.
     """
-    n_bytes = size.n_rows // reduce * (size.n_columns // reduce) * 3
-    memory = np.empty(n_bytes + 32, dtype=np.uint8)
-    start = (16 - memory.ctypes.data) % 32
-    return memory[start : start + n_bytes]
+
+    def __init__(self, frame_format: FrameFormat) -> None:
+        self._format = frame_format
+        self._checked_start = b""
+
+    def decode(self, data: bytes, reduce: int, memory: RgbImage) -> None:
+        """Decode a frame into `memory`, shape ``(n_rows / reduce, n_columns / reduce, 3)``; raises as `decode_frame`."""
+        start = self._checked_start
+        if start and data.startswith(start) and data.endswith(_ENDS):
+            n_rows, n_columns, _ = memory.shape
+            try:
+                image = simplejpeg.decode_jpeg(
+                    data, "RGB", min_height=n_rows, min_width=n_columns, min_factor=reduce, buffer=memory
+                )
+            except Exception as error:
+                raise _as_failure(error, "JPEG") from error
+            if image.shape == memory.shape:
+                return
+        memory[...] = decode_frame(data, self._format, reduce)
+        self._checked_start = _repeating_start(data, self._format)
 
 
-def _decode_native(
-    data: bytes, frame_format: FrameFormat, _reduce: int, _memory: NDArray[np.uint8] | None
-) -> RgbImage:
+def _repeating_start(data: bytes, frame_format: FrameFormat) -> bytes:
+    """Header of a JPEG frame that was checked; empty where frames must be looked at one by one."""
+    if _CODECS[frame_format.transfer_syntax_uid].decode is not _decode_jpeg:
+        return b""
+    head = read_jpeg_head(data)
+    return b"" if _is_untransformed(head, frame_format) else data[: head.n_bytes]
+
+
+def _as_failure(error: Exception, codec_name: str) -> VstDicomError:
+    """Say what it means that a decoder failed."""
+    if isinstance(error, MemoryError):
+        return ResourceError("not enough memory to decode a frame; free memory and try again")
+    return DamagedInstanceError(f"the frame cannot be decoded as {codec_name} ({type(error).__name__})")
+
+
+def _decode_native(data: bytes, frame_format: FrameFormat, _reduce: int) -> RgbImage:
     size = frame_format.size
     samples = np.frombuffer(data, dtype=np.uint8, count=size.n_rows * size.n_columns * 3)  # a pad byte may follow
     if frame_format.photometric_interpretation == "YBR_FULL_422":
@@ -185,9 +216,7 @@ def _decode_native(
     return _to_rgb(np.ascontiguousarray(image), frame_format)
 
 
-def _decode_rle(
-    data: bytes, frame_format: FrameFormat, _reduce: int, _memory: NDArray[np.uint8] | None
-) -> RgbImage:
+def _decode_rle(data: bytes, frame_format: FrameFormat, _reduce: int) -> RgbImage:
     size = frame_format.size
     n_segments, *offsets = struct.unpack_from("<16I", data)
     if n_segments != 3:
@@ -204,7 +233,7 @@ def _decode_rle(
     return _to_rgb(np.stack(planes, axis=-1), frame_format)
 
 
-def _decode_jpeg(data: bytes, frame_format: FrameFormat, reduce: int, memory: NDArray[np.uint8] | None) -> RgbImage:
+def _decode_jpeg(data: bytes, frame_format: FrameFormat, reduce: int) -> RgbImage:
     """JPEG: the markers decide the color space, as with all decoders in use.
 
     Without a marker a decoder assumes YCbCr. An instance that says RGB, with full color resolution and no marker,
@@ -213,28 +242,26 @@ def _decode_jpeg(data: bytes, frame_format: FrameFormat, reduce: int, memory: ND
     """
     head = read_jpeg_head(data)
     _check_head(head, frame_format)
-    if frame_format.photometric_interpretation == "RGB" and not head.marked and not head.subsampled:
+    if _is_untransformed(head, frame_format):
         data = data[:2] + _APP14_RGB + data[2:]
     size = frame_format.size
     image: RgbImage = simplejpeg.decode_jpeg(
-        data,
-        "RGB",
-        min_height=size.n_rows // reduce,
-        min_width=size.n_columns // reduce,
-        min_factor=reduce,
-        buffer=memory,
+        data, "RGB", min_height=size.n_rows // reduce, min_width=size.n_columns // reduce, min_factor=reduce
     )
     return image
 
 
-def _decode_jpeg_ls(
-    data: bytes, frame_format: FrameFormat, _reduce: int, _memory: NDArray[np.uint8] | None
-) -> RgbImage:
+def _is_untransformed(head: CodestreamHead, frame_format: FrameFormat) -> bool:
+    """Whether a JPEG holds red, green and blue although it does not say so."""
+    return frame_format.photometric_interpretation == "RGB" and not head.marked and not head.subsampled
+
+
+def _decode_jpeg_ls(data: bytes, frame_format: FrameFormat, _reduce: int) -> RgbImage:
     _check_head(read_jpeg_head(data), frame_format)
     return _to_rgb(imagecodecs.jpegls_decode(data), frame_format)
 
 
-def _decode_jpeg2000(data: bytes, frame_format: FrameFormat, reduce: int, _memory: NDArray[np.uint8] | None) -> RgbImage:
+def _decode_jpeg2000(data: bytes, frame_format: FrameFormat, reduce: int) -> RgbImage:
     """JPEG 2000 and HTJ2K, whose block coder OpenJPEG reads as well.
 
     Resolutions are left out down to twice the wanted size only: the wavelet's halves are sharper than area averages,
@@ -259,9 +286,7 @@ def _decode_jpeg2000(data: bytes, frame_format: FrameFormat, reduce: int, _memor
     return _to_rgb(image, frame_format)
 
 
-def _decode_jpeg_xl(
-    data: bytes, frame_format: FrameFormat, _reduce: int, _memory: NDArray[np.uint8] | None
-) -> RgbImage:
+def _decode_jpeg_xl(data: bytes, frame_format: FrameFormat, _reduce: int) -> RgbImage:
     _check_head(read_jpeg_xl_head(data), frame_format)
     image: RgbImage = imagecodecs.jpegxl_decode(data, numthreads=1)
     return image
@@ -306,7 +331,7 @@ def _average(image: RgbImage, shape: tuple[int, int, int]) -> RgbImage:
 @dataclass(frozen=True, slots=True)
 class _Codec:
     name: str
-    decode: Callable[[bytes, FrameFormat, int, NDArray[np.uint8] | None], RgbImage]
+    decode: Callable[[bytes, FrameFormat, int], RgbImage]
     encapsulated: bool = True
 
 

@@ -5,7 +5,6 @@ A frame whose header names another size than the instance is refused here: it is
 
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from vst_dicom.domain.errors import DamagedInstanceError
@@ -14,12 +13,10 @@ _START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """SOF markers of ISO/IEC 10918-1 table B.1: not DHT, JPG and DAC, which lie between them."""
 
 _START_OF_FRAME_LS: Final = 0xF7
-_BASELINE: Final = b"\xff\xc0\x00\x11\x08"
-"""Start of a baseline frame of three components and 8 bits: marker, length and bits of a sample (B.2.2)."""
-
-_BASELINE_BYTES: Final = 2 + 17
-_MOST_REPEATED: Final = 4096
 _START_OF_SCAN: Final = 0xDA
+END_OF_IMAGE: Final = b"\xff\xd9"
+"""EOI of JPEG, EOC of JPEG 2000."""
+
 _APP0: Final = 0xE0
 _APP14: Final = 0xEE
 
@@ -49,6 +46,8 @@ class CodestreamHead:
         JPEG 2000: whether the decoder itself returns to red, green and blue.
     n_resolutions
         JPEG 2000: how many times the image can be halved on decoding.
+    n_bytes
+        JPEG: bytes up to the end of what was read. A frame that begins with the same bytes has the same header.
     """
 
     n_rows: int
@@ -59,6 +58,7 @@ class CodestreamHead:
     marked: bool = False
     component_transform: bool = False
     n_resolutions: int = 0
+    n_bytes: int = 0
 
 
 def read_jpeg_head(data: bytes) -> CodestreamHead:
@@ -72,27 +72,6 @@ def read_jpeg_head(data: bytes) -> CodestreamHead:
     if data[:2] != b"\xff\xd8":
         raise DamagedInstanceError("the frame does not begin as JPEG")
     _check_end(data)
-    start_of_frame = data.find(_BASELINE, 2, _MOST_REPEATED)
-    if start_of_frame > 0:
-        head = _read_repeated_markers(data[: start_of_frame + _BASELINE_BYTES])
-        if head is not None:
-            return head
-    return _read_markers(data)
-
-
-@lru_cache(maxsize=64)
-def _read_repeated_markers(start: bytes) -> CodestreamHead | None:
-    """Read the markers of a frame from its first bytes, which most frames of a slide have in common.
-
-    None where they do not hold the start of the frame: what looks like its marker may lie inside another segment.
-    """
-    try:
-        return _read_markers(start)
-    except DamagedInstanceError:
-        return None
-
-
-def _read_markers(data: bytes) -> CodestreamHead:
     marked = False
     position = 2
     while position + 4 <= len(data):
@@ -120,7 +99,15 @@ def _read_start_of_frame(data: bytes, position: int, length: int, *, marked: boo
     if length < 6 + 3 * n_components:
         raise DamagedInstanceError("the JPEG header of the frame is cut off")
     sampling = {data[position + 7 + 3 * number] for number in range(n_components)}
-    return CodestreamHead(n_rows, n_columns, n_components, bits, subsampled=len(sampling) > 1, marked=marked)
+    return CodestreamHead(
+        n_rows,
+        n_columns,
+        n_components,
+        bits,
+        subsampled=len(sampling) > 1,
+        marked=marked,
+        n_bytes=position + 6 + 3 * n_components,
+    )
 
 
 def find_jpeg2000_codestream(data: bytes) -> bytes:
@@ -198,5 +185,5 @@ def read_jpeg_xl_head(data: bytes) -> CodestreamHead:
 
 def _check_end(data: bytes) -> None:
     """Require the end marker FFD9, before nothing but padding: half a frame decodes to half a picture."""
-    if not data[-64:].rstrip(b"\0").endswith(b"\xff\xd9"):
+    if not data[-64:].rstrip(b"\0").endswith(END_OF_IMAGE):
         raise DamagedInstanceError("the frame is cut off: its end marker is missing")

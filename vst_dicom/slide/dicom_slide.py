@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from vst_dicom.dicom.attributes import is_uid, read_text, read_uid
@@ -15,7 +14,7 @@ from vst_dicom.dicom.uids import derive_uid
 from vst_dicom.domain.errors import DamagedInstanceError, VstDicomError
 from vst_dicom.domain.geometry import PixelSpacing
 from vst_dicom.domain.pixels import GLASS, Level, RgbImage
-from vst_dicom.slide.codecs import check_reduction, decode_frame, frame_memory
+from vst_dicom.slide.codecs import FrameDecoder, check_reduction, decode_frame
 from vst_dicom.slide.finding import DicomFiles
 from vst_dicom.slide.frame_index import FrameFile
 from vst_dicom.slide.header_geometry import read_plane
@@ -91,6 +90,7 @@ class DicomSlide:
         except BaseException:
             self.close()
             raise
+        self._decoders = [FrameDecoder(used.image.frame_format) for used in choice.levels]
         self._lookups = [FrameLookup(used.plane, used.level.size, used.level.frame_size) for used in choice.levels]
 
     @property
@@ -131,28 +131,33 @@ class DicomSlide:
         DamagedInstanceError
             If the frame cannot be decoded.
         """
-        (frame,) = self.read_run(level, frame_row, [frame_column], reduce)
-        return frame
+        used = self._choice.levels[level]
+        _check_places(used.level, frame_row, [frame_column])
+        found = self._lookups[level].find(frame_row, frame_column)
+        if not found:
+            return None
+        if found[0][1:] == (0, 0):
+            return self._decode(used, found[0][0], reduce)
+        return self._compose(used, found, reduce)
 
     def read_run(
-        self, level: int, frame_row: int, frame_columns: Sequence[int], reduce: int = 1
-    ) -> Iterator[RgbImage | None]:
-        """Decode frames of a row into the same memory, see `vst_dicom.domain.pixels.RunSource`; raises as `read_frame`."""
+        self, level: int, frame_row: int, frame_columns: Sequence[int], reduce: int, memory: RgbImage
+    ) -> Iterator[bool]:
+        """Decode frames of a row into `memory`, see `vst_dicom.domain.pixels.RunSource`; raises as `read_frame`."""
         used = self._choice.levels[level]
-        grid, size = used.level.frame_grid, used.level.frame_size
-        check_reduction(size, reduce)
-        memory = frame_memory(size, reduce)
-        for frame_column in frame_columns:
-            if not (0 <= frame_row < grid.n_rows and 0 <= frame_column < grid.n_columns):
-                msg = f"level {level} has {grid.n_rows} x {grid.n_columns} frames, not ({frame_row}, {frame_column})"
-                raise IndexError(msg)
-            found = self._lookups[level].find(frame_row, frame_column)
-            if not found:
-                yield None
-            elif found[0][1:] == (0, 0):
-                yield self._decode(used, found[0][0], reduce, memory)
-            else:
-                yield self._compose(used, found, reduce)
+        _check_places(used.level, frame_row, frame_columns)
+        check_reduction(used.level.frame_size, reduce)
+        lookup, decoder = self._lookups[level], self._decoders[level]
+        for found in [lookup.find(frame_row, frame_column) for frame_column in frame_columns]:
+            if found and found[0][1:] == (0, 0):
+                file, number = self._locate(used, found[0][0])
+                try:
+                    decoder.decode(file.read(number), reduce, memory)
+                except VstDicomError as error:
+                    raise _name_frame(error, file, number) from error
+            elif found:
+                memory[...] = self._compose(used, found, reduce)
+            yield bool(found)
 
     def close(self) -> None:
         """Release files; once more is harmless."""
@@ -168,18 +173,21 @@ class DicomSlide:
     ) -> None:
         self.close()
 
-    def _decode(self, used: LevelPlane, frame: int, reduce: int, memory: NDArray[np.uint8] | None = None) -> RgbImage:
+    def _locate(self, used: LevelPlane, frame: int) -> tuple[FrameFile, int]:
+        """Find the file of a frame, and its number in it."""
         files = self._files[used.level.index]
-        number = frame
         for file in files:
-            if number < file.n_frames:
+            if frame < file.n_frames:
                 break
-            number -= file.n_frames
+            frame -= file.n_frames
+        return file, frame
+
+    def _decode(self, used: LevelPlane, frame: int, reduce: int) -> RgbImage:
+        file, number = self._locate(used, frame)
         try:
-            return decode_frame(file.read(number), used.image.frame_format, reduce, memory)
+            return decode_frame(file.read(number), used.image.frame_format, reduce)
         except VstDicomError as error:
-            msg = f"{file.instance.path.name}, frame {number + 1}: {error}; export the slide again"
-            raise type(error)(msg) from error
+            raise _name_frame(error, file, number) from error
 
     def _compose(self, used: LevelPlane, found: list[tuple[int, int, int]], reduce: int) -> RgbImage:
         """Put a cell of the grid together from frames that overlap it."""
@@ -192,10 +200,24 @@ class DicomSlide:
             ]
         if reduce == 1:
             return cell
+        check_reduction(used.level.frame_size, reduce)
         import cv2
 
         size = n_columns // reduce, n_rows // reduce
         return np.asarray(cv2.resize(cell, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _check_places(level: Level, frame_row: int, frame_columns: Sequence[int]) -> None:
+    grid = level.frame_grid
+    for frame_column in frame_columns:
+        if not (0 <= frame_row < grid.n_rows and 0 <= frame_column < grid.n_columns):
+            place = f"({frame_row}, {frame_column})"
+            msg = f"level {level.index} has {grid.n_rows} x {grid.n_columns} frames, not {place}"
+            raise IndexError(msg)
+
+
+def _name_frame(error: VstDicomError, file: FrameFile, number: int) -> VstDicomError:
+    return type(error)(f"{file.instance.path.name}, frame {number + 1}: {error}; export the slide again")
 
 
 def _drop_repeated(instances: Sequence[InstanceFile]) -> tuple[list[InstanceFile], list[str]]:

@@ -84,7 +84,7 @@ class FrameFile:
         """
         index = self._index
         if len(index.starts) == self.n_frames:
-            return self._read_at(int(index.starts[frame]), int(index.lengths[frame]))
+            return self._read_at(index.starts.item(frame), index.lengths.item(frame))
         return b"".join(
             self._read_at(int(index.starts[fragment]), int(index.lengths[fragment]))
             for fragment in range(index.first[frame], index.first[frame + 1])

@@ -154,7 +154,7 @@ class FrameLookup:
         """Frame number, and row and column of its corner relative to the corner of the cell; empty where glass is."""
         if self._cells is None:
             return self._overlapping.get((frame_row, frame_column), [])
-        frame = int(self._cells[frame_row, frame_column])
+        frame: int = self._cells.item(frame_row, frame_column)
         return [] if frame < 0 else [(frame, 0, 0)]
 
     @property

@@ -57,12 +57,17 @@ def run_length(level: Level) -> int:
 
 
 def read_run(
-    source: PixelSource, level: Level, frame_row: int, frame_columns: Sequence[int], reduce: int
-) -> Iterator[RgbImage | None]:
-    """Decode some frames of a row one after the other; each array is valid until the next is asked for."""
+    source: PixelSource, level: Level, frame_row: int, frame_columns: Sequence[int], reduce: int, memory: RgbImage
+) -> Iterator[bool]:
+    """Decode some frames of a row into the same memory, one after the other, see `RunSource.read_run`."""
     if isinstance(source, RunSource):
-        return source.read_run(level.index, frame_row, frame_columns, reduce)
-    return (source.read_frame(level.index, frame_row, column, reduce) for column in frame_columns)
+        yield from source.read_run(level.index, frame_row, frame_columns, reduce, memory)
+        return
+    for frame_column in frame_columns:
+        pixels = source.read_frame(level.index, frame_row, frame_column, reduce)
+        if pixels is not None:
+            memory[...] = pixels
+        yield pixels is not None
 
 
 def work_ahead(

@@ -14,7 +14,7 @@ from vst_dicom.domain.pixels import GLASS, Level, PixelSource
 from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.tiles.cutting import N_SAMPLES, CuttingPlan, Run
 from vst_dicom.tiles.frames import choose_level, read_run, run_length, work_ahead
-from vst_dicom.tiles.memory import ArrayPool
+from vst_dicom.tiles.memory import ArrayPool, frame_memory
 
 TILE_PX: Final = 224
 """Side of a tile as the model sees it."""
@@ -137,13 +137,18 @@ def sample_tiles(
 
     def paste(job: _Job) -> int:
         run, batches = job
-        rectangles = run.rectangles.tolist()
-        frames = read_run(source, plan.level, run.frame_row, run.frame_columns, plan.reduce)
-        for pixels, (first, last) in zip(frames, pairwise(run.first), strict=True):
-            flat = None if pixels is None else pixels.reshape(plan.frame.n_rows, -1)
-            for position, y0, y1, x0, x1, v0, v1, u0, u1 in rectangles[first:last]:
-                number, slot = divmod(position, batch_size)
-                batches[number][slot, y0:y1, x0:x1] = GLASS if flat is None else flat[v0:v1, u0:u1]
+        memory = frame_memory(plan.frame)
+        flat = memory.reshape(plan.frame.n_rows, -1)
+        # Prepared at once, since each decoded frame drives the interpreter out of the processor's first cache.
+        pairs = []
+        for position, y0, y1, x0, x1, v0, v1, u0, u1 in run.rectangles.tolist():
+            number, slot = divmod(position, batch_size)
+            pairs.append((batches[number][slot, y0:y1, x0:x1], flat[v0:v1, u0:u1]))
+        frames = [pairs[first:last] for first, last in pairwise(run.first)]
+        decoded = read_run(source, plan.level, run.frame_row, run.frame_columns, plan.reduce, memory)
+        for pasted, is_there in zip(frames, decoded, strict=True):
+            for target, pixels in pasted:
+                target[...] = pixels if is_there else GLASS
         return run.n_completed
 
     n_done, number = 0, 0

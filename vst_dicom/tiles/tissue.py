@@ -1,7 +1,7 @@
 """Where the slide shows tissue, and whether its color is that of hematoxylin and eosin."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -84,11 +84,12 @@ def find_tissue(thumbnail: Thumbnail) -> TissueMask:
     """
     sigma_x = max(_SMOOTHING_UM / thumbnail.spacing.column_um, 0.5)
     sigma_y = max(_SMOOTHING_UM / thumbnail.spacing.row_um, 0.5)
-    smooth = cv2.GaussianBlur(thumbnail.image, (0, 0), sigmaX=sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REPLICATE)
-    green = np.clip(_optical_density(smooth, _glass_color(thumbnail.image))[..., 1], 0, None)
-    steps = np.clip(green * 400, 0, 255).astype(np.uint8)
+    green = cv2.extractChannel(thumbnail.image, 1)
+    smooth = cv2.GaussianBlur(green, (0, 0), sigmaX=sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REPLICATE)
+    density = np.clip(_optical_density(_glass_color(thumbnail.image))[:, 1], 0, None)
+    steps = cv2.LUT(smooth, np.clip(density * 400, 0, 255).astype(np.uint8))
     otsu, _ = cv2.threshold(steps, 0, 255, cv2.THRESH_OTSU)
-    mask = green > np.clip(otsu / 400, *_THRESHOLD_RANGE)
+    mask = np.asarray(density > np.clip(otsu / 400, *_THRESHOLD_RANGE))[smooth]
     if not mask.any():
         raise TissueError("the slide shows no tissue; nothing can be predicted on bare glass")
     return TissueMask(mask, thumbnail.base_px)
@@ -105,8 +106,9 @@ def check_stain(thumbnail: Thumbnail, tissue: TissueMask) -> None:
     StainError
         If the color does not fit.
     """
-    density = _optical_density(thumbnail.image, _glass_color(thumbnail.image))[tissue.mask]
-    red, green, blue = np.clip(density, 0, None).mean(axis=0)
+    density = np.clip(_optical_density(_glass_color(thumbnail.image)), 0, None)
+    counts = _count_intensities(thumbnail.image, tissue.mask)
+    red, green, blue = (counts * density).sum(axis=0) / counts.sum(axis=0)
     total = red + green + blue
     if total <= 0 or green < _LEAST_GREEN_TO_RED * red or green - blue < _LEAST_GREEN_OVER_BLUE * total:
         msg = (
@@ -118,18 +120,29 @@ def check_stain(thumbnail: Thumbnail, tissue: TissueMask) -> None:
 
 def _glass_color(image: RgbImage) -> NDArray[np.float32]:
     """Most frequent bright color, shape ``(3,)``; white where the slide shows no glass."""
-    darkest = image.min(axis=2)
+    darkest = cv2.min(cv2.min(*cv2.split(image)[:2]), cv2.extractChannel(image, 2))
     counts = np.convolve(np.bincount(darkest.ravel(), minlength=256), np.ones(5), mode="same")
     counts[:_LEAST_BRIGHT] = 0
     mode = int(counts.argmax())
-    near = np.abs(darkest.astype(np.int16) - mode) <= 3
     if counts[mode] < 0.01 * darkest.size:
         return np.full(3, 255, dtype=np.float32)
-    color: NDArray[np.float32] = np.median(image[near], axis=0).astype(np.float32)
-    return color
+    near = cv2.inRange(darkest, mode - 3, mode + 3).astype(np.bool_)
+    below = _count_intensities(image, near).cumsum(axis=0)
+    n_near = int(below[-1, 0])
+    ranks = [(n_near - 1) // 2, n_near // 2]
+    medians = [np.searchsorted(column, ranks, side="right").mean() for column in below.T]
+    return np.array(medians, dtype=np.float32)
 
 
-def _optical_density(image: NDArray[Any], glass: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Beer-Lambert: decadic logarithm of glass over pixel, shape of the image."""
-    density: NDArray[np.float32] = np.log10((glass + 1) / (image.astype(np.float32) + 1))
+def _count_intensities(image: RgbImage, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How often each intensity occurs in each color where the mask is true, shape ``(256, 3)``."""
+    where = mask.astype(np.uint8)
+    counts = [cv2.calcHist([image], [color], where, [256], [0, 256]).ravel() for color in range(3)]
+    return np.stack(counts, axis=1).astype(np.int64)
+
+
+def _optical_density(glass: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Beer-Lambert: decadic logarithm of glass over each 8-bit intensity, shape ``(256, 3)``."""
+    intensities = np.arange(256, dtype=np.float32)[:, np.newaxis]
+    density: NDArray[np.float32] = np.log10((glass + 1) / (intensities + 1))
     return density
