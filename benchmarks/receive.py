@@ -132,7 +132,7 @@ def measure_associations(
         for sender in senders:
             sender.wait(_SEND_S)
         spent, peak = cpu_seconds(running.pid) - before, memory_mb(running.pid)["peak"]
-    large = [path for path in place.rglob("*") if path.is_file() and path.stat().st_size > 0.9 * least_bytes]
+    large = [path for path in place.rglob("*.dcm") if path.stat().st_size > 0.9 * least_bytes]
     shutil.rmtree(place)
     shutil.rmtree(sent)
     return spent, {"idle": idle, "peak": peak}, len(large)
