@@ -53,3 +53,16 @@ def test_recorder_passes_batches_on_and_remembers_each_tile() -> None:
 def test_recorder_says_when_a_tile_is_missing() -> None:
     with pytest.raises(ValueError, match="passed"):
         QualityRecorder(1).quality(np.ones(1, dtype=np.float32))
+
+
+@pytest.mark.parametrize("blue", [0, 20, 31, 32, 60, 255])
+def test_ink_is_what_its_densities_say_for_every_red_and_green(blue: int) -> None:
+    """Blue or green ink: red above 0.35 and 1.3 times green; black: all above 0.9, less than 0.25 apart."""
+    red = np.arange(256)
+    for green in range(256):
+        image = np.stack([red, np.full(256, green), np.full(256, blue)], axis=-1).astype(np.uint8)[np.newaxis]
+        density = np.log10(256 / (image[0].astype(np.float32) + 1))
+        colored = (density[:, 0] > 0.35) & (density[:, 0] > 1.3 * density[:, 1])
+        black = (density.min(axis=1) > 0.9) & (np.ptp(density, axis=1) < 0.25)
+
+        assert ink_fraction(image) == (colored | black).mean()

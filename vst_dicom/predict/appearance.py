@@ -4,7 +4,7 @@ An encoder is made to see the same in a tile whatever its color and focus; one t
 slide where it puts the slide itself. What the encoder ignores is therefore measured beside it.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,14 +48,12 @@ def describe_appearance(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     described = np.empty((len(images), N_APPEARANCE), dtype=np.float32)
     for row, image in zip(described, images, strict=True):
-        density = cv2.LUT(image, _DENSITY)
-        few = np.ascontiguousarray(density[::2, ::2]).reshape(-1, 3)
-        mean = few.mean(axis=0)
-        offsets = few - mean
-        axes = np.linalg.eigvalsh(offsets.T @ offsets / len(few))
+        few = cv2.LUT(cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST), _DENSITY)
+        mean = np.array(cv2.mean(few)[:3])
+        axes = np.linalg.eigvalsh(_covariance(few, mean))
         red, green, blue = mean + _DENSITY_FLOOR
-        gray = cv2.transform(density, _GRAY)
-        contrast = _log_sd(gray.var())
+        gray = cv2.transform(cv2.LUT(image, _DENSITY), _GRAY)
+        contrast = _log_sd(_variance(gray))
         row[:5] = (
             np.log((red + green + blue) / 3),
             np.log(red / green),
@@ -64,11 +62,27 @@ def describe_appearance(images: NDArray[np.uint8]) -> NDArray[np.float32]:
             _log_sd(axes[1]) - _log_sd(axes[2]),
         )
         for scale in range(_SCALES):
-            row[5 + scale] = _log_sd(cv2.Laplacian(gray, cv2.CV_32F).var()) - contrast
+            row[5 + scale] = _log_sd(_variance(cv2.Laplacian(gray, cv2.CV_32F))) - contrast
             gray = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return described
 
 
-def _log_sd(variance: np.floating) -> float:
+def _covariance(colors: NDArray[Any], mean: NDArray[np.float64]) -> NDArray[Any]:
+    """Covariance of three colors, shape ``(3, 3)``, by dot products: a matrix product would wake other threads."""
+    import cv2
+
+    offsets = [plane.ravel() - np.float32(middle) for plane, middle in zip(cv2.split(colors), mean, strict=True)]
+    products = [[np.dot(one, other) for other in offsets] for one in offsets]
+    return np.array(products, dtype=np.float64) / len(offsets[0])
+
+
+def _variance(values: NDArray[Any]) -> float:
+    """Variance of all values, summed in double precision."""
+    import cv2
+
+    return float(cv2.norm(values, cv2.NORM_L2SQR) / values.size - cv2.mean(values)[0] ** 2)
+
+
+def _log_sd(variance: float) -> float:
     """Logarithm of a standard deviation."""
-    return float(0.5 * np.log(max(float(variance), 0.0) + _VARIANCE_FLOOR))
+    return float(0.5 * np.log(max(variance, 0.0) + _VARIANCE_FLOOR))

@@ -21,6 +21,19 @@ _INK_FRACTION: Final = 0.1
 """A tile is inked when at least this part of its pixels is."""
 
 
+def _first_without(condition: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """First column where a condition ends that holds for all columns before, shape ``(256,)``."""
+    return np.asarray((~condition).argmax(axis=1), dtype=np.uint8)
+
+
+_DENSITY: Final = np.log10(256 / (np.arange(256, dtype=np.float32) + 1))
+_COLORED_BELOW: Final = _first_without((_DENSITY > 0.35) & (1.3 * _DENSITY[:, np.newaxis] < _DENSITY))
+"""By the intensity of green: red below this is blue or green ink."""
+
+_BLACK_BELOW: Final = _first_without((_DENSITY > 0.9) & (_DENSITY[:, np.newaxis] - _DENSITY < 0.25))
+"""By a pixel's darkest color: if its brightest lies below this, it is black ink."""
+
+
 class QualityRecorder:
     """Looks at tiles on their way to the model, so that no frame is decoded twice.
 
@@ -57,7 +70,8 @@ class QualityRecorder:
 
 def measure_sharpness(image: RgbImage) -> float:
     """Variance of the Laplacian of gray (Pech-Pacheco 2000); falls as focus is lost."""
-    return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var())
+    edges = cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_16S)
+    return float(cv2.norm(edges, cv2.NORM_L2SQR) / edges.size - cv2.mean(edges)[0] ** 2)
 
 
 def ink_fraction(image: RgbImage) -> float:
@@ -66,8 +80,8 @@ def ink_fraction(image: RgbImage) -> float:
     Blue and green ink absorb red far more than green light, which neither H nor E does; black ink absorbs all three
     alike and nearly fully. Red ink looks like eosin and blood, and is not told apart.
     """
-    density = np.log10(256 / (image.astype(np.float32) + 1))
-    red, green, blue = density[..., 0], density[..., 1], density[..., 2]
-    colored = (red > 0.35) & (red > 1.3 * green)
-    black = (density.min(axis=-1) > 0.9) & (np.ptp(density, axis=-1) < 0.25) & (blue > 0.9)
-    return float((colored | black).mean())
+    red, green, blue = cv2.split(image)
+    darkest, brightest = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
+    colored = cv2.compare(red, cv2.LUT(green, _COLORED_BELOW), cv2.CMP_LT)
+    black = cv2.compare(brightest, cv2.LUT(darkest, _BLACK_BELOW), cv2.CMP_LT)
+    return cv2.countNonZero(cv2.bitwise_or(colored, black)) / red.size
