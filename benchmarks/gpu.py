@@ -16,8 +16,8 @@ from time import perf_counter
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.flops import gigaflop_per_tile
 from vst_dicom.dicom.source import Slide
 from vst_dicom.domain.engine import Precision
 from vst_dicom.domain.errors import ResourceError
@@ -86,22 +86,16 @@ def random_encoder(spec: Encoder) -> nn.Module:
     return PooledTokens(VisionTransformer(form), form.n_prefix, spec.pooling).eval()  # type: ignore[arg-type]
 
 
-def flop_per_tile(spec: Encoder) -> int:
-    """Count additions and multiplications of one tile, without computing any."""
-    with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        random_encoder(spec)(torch.empty(1, 3, spec.tile_px, spec.tile_px))
-    return int(counter.get_total_flops())
-
-
 def _measure(case: Case, slide_files: list[Path] | None, seconds: float, device: str) -> str:
     """One row; a case that memory does not hold says so."""
     spec = find_preset(case.preset).encoder
-    giga = flop_per_tile(spec) / 1e9
+    giga = gigaflop_per_tile(case.preset)
     name = f"| {case.preset} | {giga:.1f} | {case.precision} | {case.batch_size}"
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    request = EngineRequest("torch", device, case.precision, case.batch_size)  # type: ignore[arg-type]
+    threads = 1 if device == "cpu" else None
+    request = EngineRequest("torch", device, case.precision, case.batch_size, threads)  # type: ignore[arg-type]
     try:
         engine = open_engine(FrozenEncoder(spec, "random", lambda: random_encoder(spec)), request, lambda _: None)
         alone = _rate(engine, _noise(spec, case.batch_size), seconds)

@@ -52,3 +52,23 @@ def test_black_white_and_no_tiles_give_finite_numbers() -> None:
 
     assert np.isfinite(describe_appearance(extremes)).all()
     assert describe_appearance(extremes[:0]).shape == (0, N_APPEARANCE)
+
+
+def test_the_numbers_are_those_of_the_plain_formulas() -> None:
+    random = np.random.default_rng(0)
+    smooth = cv2.GaussianBlur(random.normal(0, 60, (224, 224, 3)), (0, 0), 1.5) * 3 + (190, 120, 170)
+    image = np.clip(smooth, 0, 255).astype(np.uint8)
+
+    described = describe_appearance(image[None])[0]
+
+    density = np.log10(256 / (image.astype(np.float64) + 1))
+    few = density[::2, ::2].reshape(-1, 3)
+    red, green, blue = few.mean(axis=0) + 0.03
+    axes = np.linalg.eigvalsh(np.cov(few.T, bias=True))
+    gray = density.mean(axis=2)
+    expected = [np.log((red + green + blue) / 3), np.log(red / green), np.log(blue / green)]
+    expected += [np.log(gray.var() + 2e-4) / 2, np.log((axes[1] + 2e-4) / (axes[2] + 2e-4)) / 2]
+    for _ in range(4):
+        expected.append(np.log(cv2.Laplacian(gray, cv2.CV_64F).var() + 2e-4) / 2 - expected[3])
+        gray = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(described, expected, rtol=1e-4, atol=1e-5)

@@ -1,6 +1,7 @@
 """What is wrong with a tile: out of focus, or covered by ink."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Final
 
 import cv2
@@ -17,21 +18,16 @@ Measured: the palest sharp tiles (fat, frozen tissue enlarged from 0.688 µm) li
 Gaussian of 1.5 µm brings half of an Aperio slide's tiles below 8, one of 2 µm nearly all.
 """
 
+_COLORED_RED: Final = 0.35
+_COLORED_RED_TO_GREEN: Final = 1.3
+"""Optical density of red in blue and green ink: above this, and above so many times that of green."""
+
+_BLACK: Final = 0.9
+_BLACK_RANGE: Final = 0.25
+"""Black ink absorbs every color more than the first, and all within the second of each other."""
+
 _INK_FRACTION: Final = 0.1
 """A tile is inked when at least this part of its pixels is."""
-
-
-def _first_without(condition: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """First column where a condition ends that holds for all columns before, shape ``(256,)``."""
-    return np.asarray((~condition).argmax(axis=1), dtype=np.uint8)
-
-
-_DENSITY: Final = np.log10(256 / (np.arange(256, dtype=np.float32) + 1))
-_COLORED_BELOW: Final = _first_without((_DENSITY > 0.35) & (1.3 * _DENSITY[:, np.newaxis] < _DENSITY))
-"""By the intensity of green: red below this is blue or green ink."""
-
-_BLACK_BELOW: Final = _first_without((_DENSITY > 0.9) & (_DENSITY[:, np.newaxis] - _DENSITY < 0.25))
-"""By a pixel's darkest color: if its brightest lies below this, it is black ink."""
 
 
 class QualityRecorder:
@@ -70,8 +66,9 @@ class QualityRecorder:
 
 def measure_sharpness(image: RgbImage) -> float:
     """Variance of the Laplacian of gray (Pech-Pacheco 2000); falls as focus is lost."""
-    edges = cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_16S)
-    return float(cv2.norm(edges, cv2.NORM_L2SQR) / edges.size - cv2.mean(edges)[0] ** 2)
+    laplacian = cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_16S)
+    mean = cv2.sumElems(laplacian)[0] / laplacian.size
+    return cv2.norm(laplacian, cv2.NORM_L2SQR) / laplacian.size - mean * mean
 
 
 def ink_fraction(image: RgbImage) -> float:
@@ -80,8 +77,29 @@ def ink_fraction(image: RgbImage) -> float:
     Blue and green ink absorb red far more than green light, which neither H nor E does; black ink absorbs all three
     alike and nearly fully. Red ink looks like eosin and blood, and is not told apart.
     """
+    first_plain_red, brightest_black = _ink_tables()
     red, green, blue = cv2.split(image)
-    darkest, brightest = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
-    colored = cv2.compare(red, cv2.LUT(green, _COLORED_BELOW), cv2.CMP_LT)
-    black = cv2.compare(brightest, cv2.LUT(darkest, _BLACK_BELOW), cv2.CMP_LT)
-    return cv2.countNonZero(cv2.bitwise_or(colored, black)) / red.size
+    inked = cv2.compare(red, cv2.LUT(green, first_plain_red), cv2.CMP_LT)
+    brightest = cv2.max(cv2.max(red, green), blue)
+    if int(brightest.min()) <= int(brightest_black.max()):
+        darkest = cv2.min(cv2.min(red, green), blue)
+        inked = cv2.bitwise_or(inked, cv2.compare(brightest, cv2.LUT(darkest, brightest_black), cv2.CMP_LE))
+    return cv2.countNonZero(inked) / inked.size
+
+
+@cache
+def _ink_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """What is ink, in 8-bit intensities instead of optical densities, so that no pixel needs a logarithm.
+
+    Returns
+    -------
+    tuple[NDArray[np.uint8], NDArray[np.uint8]]
+        For each green the smallest red that is no blue or green ink; for each darkest color of a pixel the largest
+        value of its brightest color that is black ink (less than the darkest where none is). Shape ``(256,)`` each.
+    """
+    density = np.log10(256 / (np.arange(256, dtype=np.float32) + 1))
+    colored = (density[:, None] > _COLORED_RED) & (density[:, None] > _COLORED_RED_TO_GREEN * density)
+    black = (density > _BLACK) & (density[:, None] - density < _BLACK_RANGE)
+    darker_or_equal = np.triu(np.ones((256, 256), dtype=np.bool_))
+    last_black = np.where(darker_or_equal & black, np.arange(256), 0).max(axis=1)
+    return colored.sum(axis=0).astype(np.uint8), last_black.astype(np.uint8)

@@ -1,24 +1,28 @@
 """A small picture of the whole slide, made in bounded memory."""
 
-from itertools import groupby, product
+from itertools import product
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vst_dicom.domain.geometry import PixelSpacing
-from vst_dicom.domain.pixels import GLASS, PixelSource, RgbImage, Thumbnail
-from vst_dicom.tiles.frames import choose_level, read_frames
+from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
+from vst_dicom.domain.pixels import GLASS, PixelSource, Thumbnail
+from vst_dicom.tiles.frames import choose_level, read_run, run_length, work_ahead
+from vst_dicom.tiles.memory import frame_memory
 
 THUMBNAIL_UM: Final = 8.0
 """Coarsest pixel of the thumbnail; 8 to 10 µm is usual for a tissue mask."""
 
+_Part = tuple[tuple[slice, slice], NDArray[np.float32], NDArray[np.int64]]
+"""Which pixels of the thumbnail, their sums, and of how many decoded pixels."""
 
-def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM) -> Thumbnail:
+
+def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM, *, threads: int = 2) -> Thumbnail:
     """Average the smallest sufficient level down to the thumbnail, frame by frame.
 
-    Each frame is decoded once, at the smallest sufficient scale; memory holds the thumbnail, a row of its blocks and
-    a few frames, however large the slide. A thumbnail pixel is the mean of a whole number of decoded pixels.
+    Each frame is decoded once, at the smallest sufficient scale; memory holds the thumbnail and a few frames,
+    however large the slide. A thumbnail pixel is the mean of a whole number of decoded pixels.
 
     Parameters
     ----------
@@ -26,6 +30,8 @@ def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM) -> Th
         The slide.
     coarsest_um
         Upper limit of its pixel spacing; a slide that is coarser comes as it is.
+    threads
+        Runs of frames read side by side.
 
     Raises
     ------
@@ -35,56 +41,40 @@ def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM) -> Th
     level, reduce = choose_level(source.levels, PixelSpacing.from_um(coarsest_um))
     block_y = max(1, int(coarsest_um / (level.spacing.row_um * reduce)))
     block_x = max(1, int(coarsest_um / (level.spacing.column_um * reduce)))
-    height, width = max(1, level.size.n_rows // reduce), max(1, level.size.n_columns // reduce)
-    frame_height, frame_width = level.frame_size.n_rows // reduce, level.frame_size.n_columns // reduce
-    image = np.empty((-(-height // block_y), -(-width // block_x), 3), dtype=np.uint8)
-    columns_in_block = np.minimum(block_x, width - block_x * np.arange(image.shape[1]))[:, None]
+    size = MatrixSize(max(1, level.size.n_rows // reduce), max(1, level.size.n_columns // reduce))
+    frame = MatrixSize(level.frame_size.n_rows // reduce, level.frame_size.n_columns // reduce)
+    total = np.zeros((-(-size.n_rows // block_y), -(-size.n_columns // block_x), 3), dtype=np.float32)
+    count = np.zeros((*total.shape[:2], 1), dtype=np.float32)
 
-    positions = list(product(range(level.frame_grid.n_rows), range(level.frame_grid.n_columns)))
-    frames = read_frames(source, level, positions, reduce)
-    begun = np.zeros(image.shape[1:], dtype=np.float32)
-    for frame_row, in_row in groupby(frames, key=lambda frame: frame[0][0]):
-        top, bottom = frame_row * frame_height, min((frame_row + 1) * frame_height, height)
-        if top >= bottom:
-            continue
-        first, last = top // block_y, (bottom - 1) // block_y
-        sums = np.zeros((last - first + 1, *image.shape[1:]), dtype=np.float32)
-        sums[0] = begun
-        for (_, frame_column), frame in in_row:
-            left, right = frame_column * frame_width, min((frame_column + 1) * frame_width, width)
-            _add_blocks(sums, frame, (top, bottom, block_y), (left, right, block_x))
-        n_whole = len(sums) if bottom == height or bottom % block_y == 0 else len(sums) - 1
-        begun = sums[n_whole] if n_whole < len(sums) else np.zeros_like(begun)
-        rows_in_block = np.minimum(block_y, height - block_y * np.arange(first, first + n_whole))[:, None, None]
-        image[first : first + n_whole] = np.rint(sums[:n_whole] / (rows_in_block * columns_in_block))
+    def add_up(run: tuple[int, range]) -> _Part:
+        """Read frames side by side, and add up the pixels of each block that they reach into."""
+        frame_row, frame_columns = run
+        top, left = frame_row * frame.n_rows, frame_columns.start * frame.n_columns
+        rows = min(frame.n_rows, size.n_rows - top)
+        columns = min(len(frame_columns) * frame.n_columns, size.n_columns - left)
+        strip = np.empty((rows, columns, 3), dtype=np.uint8)
+        memory = frame_memory(frame)
+        for number, is_there in enumerate(read_run(source, level, frame_row, frame_columns, reduce, memory)):
+            part = strip[:, number * frame.n_columns : (number + 1) * frame.n_columns]
+            part[...] = memory[:rows, : part.shape[1]] if is_there else GLASS
+        rows_of, row_starts = np.unique((top + np.arange(rows)) // block_y, return_index=True)
+        columns_of, column_starts = np.unique((left + np.arange(columns)) // block_x, return_index=True)
+        by_row = np.add.reduceat(strip, row_starts, axis=0, dtype=np.float32)
+        sizes = np.outer(np.diff([*row_starts, rows]), np.diff([*column_starts, columns]))
+        where = slice(rows_of[0], rows_of[-1] + 1), slice(columns_of[0], columns_of[-1] + 1)
+        return where, np.add.reduceat(by_row, column_starts, axis=1), sizes[..., None]
+
+    grid, length = size.divided_by(frame), run_length(level)
+    starts = product(range(grid.n_rows), range(0, grid.n_columns, length))
+    runs = ((row, range(start, min(start + length, grid.n_columns))) for row, start in starts)
+    for where, sums, sizes in work_ahead(add_up, runs, threads):
+        total[where] += sums
+        count[where] += sizes
 
     base = source.levels[0].spacing
     spacing = level.spacing.scaled(reduce * block_y, reduce * block_x)
-    return Thumbnail(image, (spacing.column_mm / base.column_mm, spacing.row_mm / base.row_mm), spacing)
-
-
-def _add_blocks(
-    sums: NDArray[np.float32], frame: RgbImage | None, rows: tuple[int, int, int], columns: tuple[int, int, int]
-) -> None:
-    """Add the pixels of a frame to the blocks of its row of frames.
-
-    Parameters
-    ----------
-    sums
-        Shape ``(n_block_rows, n_block_columns, 3)``; the first row is the block in which the frame begins.
-    frame
-        Pixels; None where the slide shows glass.
-    rows, columns
-        First pixel of the frame on the level, one past the last that counts, and pixels per block.
-    """
-    top, bottom, block_y = rows
-    left, right, block_x = columns
-    if left >= right:
-        return
-    height, width = bottom - top, right - left
-    pixels = np.full((height, width, 3), GLASS, np.uint8) if frame is None else frame[:height, :width]
-    row_blocks, row_starts = np.unique(np.arange(top, bottom) // block_y, return_index=True)
-    column_blocks, column_starts = np.unique(np.arange(left, right) // block_x, return_index=True)
-    down = np.add.reduceat(pixels.astype(np.float32), row_starts, axis=0)
-    where = row_blocks - row_blocks[0], slice(column_blocks[0], column_blocks[-1] + 1)
-    sums[where] += np.add.reduceat(down, column_starts, axis=1)
+    return Thumbnail(
+        np.rint(total / count).astype(np.uint8),
+        (spacing.column_mm / base.column_mm, spacing.row_mm / base.row_mm),
+        spacing,
+    )
