@@ -43,6 +43,7 @@ def run_afresh(
     if threads is not None:
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [str(python), "-m", module, *map(str, arguments)]
+    print(f"running {module} {' '.join(Path(str(each)).name for each in arguments)}", file=sys.stderr, flush=True)  # noqa: T201
     run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
     if run.returncode:
         msg = f"{module} failed: {run.stderr.strip()[-2000:]}"
