@@ -1,5 +1,6 @@
 """Floating point operations of the encoders that this product knows, and how many a CPU does in a second."""
 
+from functools import cache
 from time import perf_counter
 from typing import Final
 
@@ -19,6 +20,7 @@ TRANSFORMER_MEASURED: Final = "h0-mini"
 _TILES: Final = 4
 
 
+@cache
 def gigaflop_per_tile(name: str) -> float:
     """Count one tile through a preset; nothing is computed. A multiplication with its addition counts as two."""
     spec = PRESETS[name].encoder

@@ -1,19 +1,16 @@
 """Frames by DICOMweb: how many in a second, ours, Orthanc's and of plain files, the same bytes in the same run."""
 
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from math import ceil
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,10 +19,10 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import generate_uid
 
+from benchmarks.frame_servers import run_frame_orthanc, run_nginx, run_web
 from benchmarks.tables import not_measured
-from tests.service.served import Site
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
-from vst_dicom.runtime.orthanc import free_ports, is_installed, run_orthanc
+from vst_dicom.runtime.orthanc import is_installed
 from vst_dicom.simulate.writing import SlideRecipe, write_simulated_slide
 
 _SECONDS: Final = 2.0
@@ -36,30 +33,8 @@ _SIDE_PX: Final = 8192
 
 _CLIENTS: Final = (1, 4)
 _LARGE_BYTES: Final = 300_000_000
-_ORTHANC_CACHE_MB: Final = 1024
-"""So that Orthanc may keep the instance in memory; usual are 128 MB."""
-
-_START_S: Final = 30.0
 _AS_STORED: Final = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 """What makes Orthanc send frames without decoding them."""
-
-_SERVER: Final = """
-import sys, threading
-from vst_dicom.config import read_settings
-from vst_dicom.service.serving import run_web
-run_web(read_settings(), threading.Event(), on_ready=lambda port: print(port, file=sys.stderr, flush=True))
-"""
-
-_NGINX: Final = """
-daemon off; worker_processes auto; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-  access_log off; sendfile on; keepalive_requests 1000000; default_type application/octet-stream;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{ listen 127.0.0.1:{port}; root {folder}/frames; }}
-}}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +142,9 @@ def _measure(folder: Path, level: Path, rounds: int) -> Iterator[FrameRates]:
     )
     with ExitStack() as stack:
         servers = {
-            "nginx": (stack.enter_context(_run_nginx(folder / "nginx", frames)), "/"),
-            "orthanc": (stack.enter_context(_run_orthanc(folder / "orthanc", level)), place),
-            "ours": (stack.enter_context(_run_ours(folder / "ours", level)), place),
+            "nginx": (stack.enter_context(run_nginx(folder / "nginx", frames)), "/"),
+            "orthanc": (stack.enter_context(run_frame_orthanc(folder / "orthanc", level)), place),
+            "ours": (stack.enter_context(run_web(folder / "ours", level)), place),
         }
         for url, prefix in servers.values():
             _check(url + prefix, frames)
@@ -215,63 +190,3 @@ def _frames_per_second(url: str, prefix: str, n_frames: int, n_clients: int) -> 
     with ThreadPoolExecutor(n_clients) as pool:
         n_got = sum(pool.map(ask, range(n_clients)))
     return n_got / (monotonic() - began)
-
-
-@contextmanager
-def _run_nginx(folder: Path, frames: Sequence[bytes]) -> Iterator[str]:
-    (folder / "frames").mkdir(parents=True)
-    folder.chmod(0o755)
-    for number, frame in enumerate(frames, start=1):
-        (folder / "frames" / str(number)).write_bytes(frame)
-    (port,) = free_ports(1)
-    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, port=port))
-    command = ["nginx", "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
-    if os.geteuid() == 0:
-        command += ["-g", "user root;"]
-    process = subprocess.Popen(command)  # noqa: S603
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _await_answer(f"{url}/1")
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def _run_orthanc(folder: Path, level: Path) -> Iterator[str]:
-    with run_orthanc(folder, settings={"MaximumStorageCacheSize": _ORTHANC_CACHE_MB}) as orthanc:
-        with level.open("rb") as file:
-            requests.post(f"{orthanc.url}/instances", data=file, timeout=300).raise_for_status()
-        yield orthanc.url
-
-
-@contextmanager
-def _run_ours(folder: Path, level: Path) -> Iterator[str]:
-    site = Site.make(folder)
-    site.receive([level])
-    site.database.dispose()
-    environment = os.environ | {"VST_DICOM_DATA_DIR": str(folder), "VST_DICOM_WEB__PORT": "0"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", _SERVER], env=environment, stdout=log, stderr=subprocess.PIPE, text=True
-        )
-        try:
-            assert process.stderr is not None  # noqa: S101
-            yield f"http://127.0.0.1:{int(process.stderr.readline())}"
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _await_answer(url: str) -> None:
-    deadline = monotonic() + _START_S
-    while True:
-        try:
-            requests.get(url, timeout=5).raise_for_status()
-        except requests.RequestException:
-            if monotonic() > deadline:
-                raise
-            sleep(0.05)
-        else:
-            return

@@ -74,7 +74,7 @@ def _predict(options: Options) -> Iterator[str]:
 def _whole(options: Options) -> Iterator[str]:
     from benchmarks.peers import peer_lines
 
-    return peer_lines(options.folder, options.rounds, 4096 if options.quick else 12_288)
+    return peer_lines(options.folder, options.rounds, 4096 if options.quick else 8192)
 
 
 def _encode(options: Options) -> Iterator[str]:

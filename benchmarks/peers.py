@@ -32,7 +32,9 @@ from vst_dicom.tiles.tissue import find_tissue
 PLACE: Final = "VST_DICOM_PEERS"
 """Variable that names the folder of the peers' environments."""
 
-_PEERS: Final = {"tiatoolbox": "TIAToolbox", "lazyslide": "LazySlide"}
+PEERS: Final = {"tiatoolbox": "TIAToolbox", "lazyslide": "LazySlide"}
+"""Package and name of each."""
+
 _VERSIONS: Final = Path(__file__).parent / "peer_versions"
 _TORCH: Final = "torch==2.13.0"
 _SPACING_UM: Final = 0.25
@@ -60,7 +62,7 @@ def peer_lines(folder: Path, rounds: int, side_px: int) -> Iterator[str]:
         Of the simulated slide.
     """
     slide, tiles, n_tiles = write_slide(folder, side_px)
-    sides = {name: peer_python(name) for name in _PEERS}
+    sides = {name: peer_python(name) for name in PEERS}
     costs: dict[str, list[dict[str, Any]]] = {engine: [] for engine in engines()}
     costs |= {name: [] for name, python in sides.items() if python is not None}
     for engine in engines():  # the first run of all exports the network, once for every machine
@@ -68,14 +70,14 @@ def peer_lines(folder: Path, rounds: int, side_px: int) -> Iterator[str]:
     for _ in range(rounds):
         for name, found in costs.items():
             features = folder / f"{name}.npz"
-            if name in _PEERS:
+            if name in PEERS:
                 found.append(_run_peer(name, slide, tiles, features))
             else:
                 found.append(run_afresh("benchmarks.our_side", name, slide, tiles, features))
     yield _COUNTED.format(n_tiles=n_tiles, side=f"{side_px:,}")
     yield ""
     yield from _rows(costs)
-    for name, title in _PEERS.items():
+    for name, title in PEERS.items():
         if name in costs:
             yield f"- {title}: {_likeness(folder, next(iter(costs)), name)}"
         else:
@@ -121,7 +123,7 @@ def _rows(costs: dict[str, list[dict[str, Any]]]) -> list[str]:
     for name, found in costs.items():
         rates = [each["n_tiles"] / each["cpu_s"] for each in found]
         memory = [each["peak_mb"] for each in found]
-        title = f"{_PEERS[name]} {found[0]['version']}" if name in _PEERS else f"ours, {name}"
+        title = f"{PEERS[name]} {found[0]['version']}" if name in PEERS else f"ours, {name}"
         first = name == ours
         rows.append(
             [
@@ -163,7 +165,7 @@ def _likeness(folder: Path, ours: str, peer: str) -> str:
 
 def install(place: Path) -> None:
     """Make the environments of the peers."""
-    for name in _PEERS:
+    for name in PEERS:
         python = place / name / "bin" / "python"
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(place / name)], check=True)  # noqa: S603
         pip = [str(python), "-m", "pip", "install", "--quiet"]

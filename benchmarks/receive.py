@@ -125,15 +125,14 @@ def measure_associations(
     place.mkdir()
     sent.mkdir()
     files = [sent / f"{number}.dcm" for number in range(n_instances)]
-    for file in files:
-        write_instance(file, n_bytes)
+    least_bytes = min(write_instance(file, n_bytes) for file in files)
     with run_ours(place) as running:
         before, idle = cpu_seconds(running.pid), memory_mb(running.pid)["now"]
         senders = [start_sending(files[first::n_associations], running.port) for first in range(n_associations)]
         for sender in senders:
             sender.wait(_SEND_S)
         spent, peak = cpu_seconds(running.pid) - before, memory_mb(running.pid)["peak"]
-    large = [path for path in place.rglob("*") if path.is_file() and path.stat().st_size > 0.9 * n_bytes]
+    large = [path for path in place.rglob("*.dcm") if path.stat().st_size > 0.9 * least_bytes]
     shutil.rmtree(place)
     shutil.rmtree(sent)
     return spent, {"idle": idle, "peak": peak}, len(large)

@@ -158,6 +158,8 @@ class NoNetwork:
 def make_predictor(n_genes: int, n_tiles: int) -> Predictor:
     """Put the shipped bundle on an engine without a network; its first `n_genes` genes are shown."""
     bundle = familiar(_showing(load_bundle(), n_genes))
+    if (intervals := bundle.trust.intervals) is not None:  # the same work, and no hotspot is left out for doubt
+        bundle = replace(bundle, trust=replace(bundle.trust, intervals=replace(intervals, quantile=0.0)))
     predictor = Predictor(bundle, engine="torch", device="cpu")
     predictor.engine = NoNetwork(bundle.reference_embedding, ceil(sqrt(n_tiles)))  # type: ignore[assignment]
     return predictor

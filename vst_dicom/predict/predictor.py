@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from vst_dicom.domain.expression import ExpressionTable
 from vst_dicom.domain.tiles import TileBatch, TileGrid
@@ -135,15 +136,17 @@ class Predictor:
         distance = np.empty(len(grid), dtype=np.float32)
         tissue_class = np.empty(len(grid), dtype=np.int8)
         n_done = 0
-        for indices, embeddings in self.engine.stream(ahead(passing.watch(each_once(batches, len(grid))))):
-            projected[indices] = head.project(embeddings)
-            if trust.familiarity is not None:
-                distance[indices] = trust.familiarity.distance(passing.appearance[indices], embeddings)
-            if tissue is not None:
-                tissue_class[indices] = tissue.apply(embeddings)
-            n_done += len(indices)
-            if progress is not None:
-                progress(n_done, len(grid))
+        # More threads for so small products only wait, at full load, for the next, while the network could have them.
+        with threadpool_limits(1, user_api="blas"):
+            for indices, embeddings in self.engine.stream(ahead(passing.watch(each_once(batches, len(grid))))):
+                projected[indices] = head.project(embeddings)
+                if trust.familiarity is not None:
+                    distance[indices] = trust.familiarity.distance(passing.appearance[indices], embeddings)
+                if tissue is not None:
+                    tissue_class[indices] = tissue.apply(embeddings)
+                n_done += len(indices)
+                if progress is not None:
+                    progress(n_done, len(grid))
 
         scores = np.empty((len(grid), head.n_components), dtype=np.float32)
         values = np.empty((len(grid), head.n_genes), dtype=np.float32)
