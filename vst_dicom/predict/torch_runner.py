@@ -16,6 +16,11 @@ from vst_dicom.predict.manifest_model import Rgb
 _Result = TypeVar("_Result")
 
 
+_TILES_PER_THREAD: Final = 4
+"""Tiles that go through the network at a stretch: what passes between its layers then stays in the processor's caches,
+which nearly halves the time of EfficientNet-Lite0 (21 to 28 ms per tile against 41 to 48 with 32 tiles, one thread)."""
+
+
 class TorchRunner:
     """A network on the CPU.
 
@@ -49,11 +54,15 @@ class TorchRunner:
     def start(self, images: NDArray[np.uint8]) -> Answer:
         """Compute at once; see `vst_dicom.predict.engine.Runner`."""
         with torch.inference_mode():
-            features = within_memory(lambda: self._encode(images)).numpy()
+            features = within_memory(lambda: self._encode_all(images))
         return lambda: features
 
     def free_memory(self) -> None:
         """Nothing is kept between batches."""
+
+    def _encode_all(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        n = _TILES_PER_THREAD * torch.get_num_threads()
+        return np.concatenate([self._encode(images[start : start + n]).numpy() for start in range(0, len(images), n)])
 
     def _encode(self, images: NDArray[np.uint8]) -> Tensor:
         # (n, rows, columns, 3) seen as (n, 3, rows, columns) already is torch's channels_last layout.
