@@ -24,7 +24,7 @@ buffer = memoryview(bytearray(131072))
 while True:
     connection, _ = server.accept()
     with connection, open(sys.argv[1] + "/received", "wb", buffering=0) as file:
-        while (n := connection.recv_into(buffer)):
+        while (n := connection.recv_into(buffer, 0, socket.MSG_WAITALL)):
             file.write(buffer[:n])
 """
 
