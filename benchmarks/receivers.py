@@ -24,7 +24,7 @@ buffer = memoryview(bytearray(131072))
 while True:
     connection, _ = server.accept()
     with connection, open(sys.argv[1] + "/received", "wb", buffering=0) as file:
-        while (n := connection.recv_into(buffer)):
+        while (n := connection.recv_into(buffer, 0, socket.MSG_WAITALL)):
             file.write(buffer[:n])
 """
 
@@ -34,13 +34,6 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[2]))) as connection, op
     connection.sendfile(file)
     connection.shutdown(socket.SHUT_WR)
     connection.recv(1)
-"""
-
-_OURS: Final = """
-import sys, threading
-from vst_dicom.config import read_settings
-from vst_dicom.runtime.receiver import run_receiver
-run_receiver(read_settings(), threading.Event(), on_ready=lambda port: print(port, file=sys.stderr, flush=True))
 """
 
 
@@ -130,22 +123,27 @@ def _run_orthanc(folder: Path) -> Iterator[Receiving]:
 
 @contextmanager
 def run_ours(folder: Path) -> Iterator[Receiving]:
-    """Start the receiver of this product with its data in a folder."""
+    """Play the role ``receiver`` as the server does, with its data in a folder."""
+    port = free_port()
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "VST_DICOM_DATA_DIR": str(folder),
-        "VST_DICOM_DICOM__PORT": "0",
+        "VST_DICOM_DICOM__PORT": str(port),
         "VST_DICOM_STORAGE__RESERVE_BYTES": "0",
         "VST_DICOM_STORAGE__RESERVE_FRACTION": "0",
     }
-    with _started([sys.executable, "-c", _OURS], environment) as process:
-        yield Receiving(process.pid, _stated_port(process))
+    command = [sys.executable, "-m", "vst_dicom", "serve", "--role", "receiver"]
+    with _started(command, environment, errors=subprocess.DEVNULL) as process:
+        await_port(port)
+        yield Receiving(process.pid, port)
 
 
 @contextmanager
-def _started(command: list[str], environment: dict[str, str] | None = None) -> "Iterator[subprocess.Popen[str]]":
+def _started(
+    command: list[str], environment: dict[str, str] | None = None, errors: int = subprocess.PIPE
+) -> "Iterator[subprocess.Popen[str]]":
     process = subprocess.Popen(  # noqa: S603
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=errors, text=True
     )
     try:
         yield process
