@@ -1,5 +1,6 @@
 """Decode frames ahead of their use, in several threads, in a bounded window."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -20,6 +21,9 @@ FramePosition = tuple[int, int]
 
 SPACING_TOLERANCE: Final = 1.02
 """A level counts as fine enough when it is at most 2 % coarser than wanted; resampling by so little gains nothing."""
+
+THREADS: Final = min(os.cpu_count() or 1, 16)
+"""Runs of frames that are decoded side by side; more than this no network keeps up with."""
 
 _RUN_PX: Final = 1 << 21
 """Encoded pixels that one thread decodes at a stretch: some milliseconds, against which handing over counts nothing."""
@@ -139,7 +143,7 @@ def work_ahead(
 
 
 def read_frames(
-    source: PixelSource, level: Level, positions: Sequence[FramePosition], reduce: int, threads: int = 2
+    source: PixelSource, level: Level, positions: Sequence[FramePosition], reduce: int, threads: int = THREADS
 ) -> Iterator[tuple[FramePosition, RgbImage | None]]:
     """Decode frames in the given order, each once, a few ahead of the reader.
 

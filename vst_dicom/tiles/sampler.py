@@ -13,7 +13,7 @@ from vst_dicom.domain.geometry import MatrixSize
 from vst_dicom.domain.pixels import GLASS, Level, PixelSource
 from vst_dicom.domain.tiles import TileBatch
 from vst_dicom.tiles.cutting import N_SAMPLES, CuttingPlan, Run
-from vst_dicom.tiles.frames import choose_level, read_run, run_length, work_ahead
+from vst_dicom.tiles.frames import THREADS, choose_level, read_run, run_length, work_ahead
 from vst_dicom.tiles.memory import ArrayPool, frame_memory
 
 TILE_PX: Final = 224
@@ -82,7 +82,7 @@ def sample_tiles(
     *,
     tile_px: int = TILE_PX,
     batch_size: int = 32,
-    threads: int = 2,
+    threads: int = THREADS,
 ) -> Iterator[TileBatch]:
     """Read tiles as the model sees them.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vst_dicom.domain.geometry import MatrixSize, PixelSpacing
 from vst_dicom.domain.pixels import GLASS, PixelSource, Thumbnail
-from vst_dicom.tiles.frames import choose_level, read_run, run_length, work_ahead
+from vst_dicom.tiles.frames import THREADS, choose_level, read_run, run_length, work_ahead
 from vst_dicom.tiles.memory import frame_memory
 
 THUMBNAIL_UM: Final = 8.0
@@ -18,7 +18,7 @@ _Part = tuple[tuple[slice, slice], NDArray[np.float32]]
 """Which pixels of the thumbnail, and what to add to their sums."""
 
 
-def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM, *, threads: int = 2) -> Thumbnail:
+def read_thumbnail(source: PixelSource, coarsest_um: float = THUMBNAIL_UM, *, threads: int = THREADS) -> Thumbnail:
     """Average the smallest sufficient level down to the thumbnail, frame by frame.
 
     Each frame is decoded once, at the smallest sufficient scale; memory holds the thumbnail and a few frames,
