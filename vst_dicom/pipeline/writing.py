@@ -33,6 +33,9 @@ _PICTURE_PX: Final = 1500
 _BACKDROP_PX: Final = 4096
 """Longest side of the picture that a gene is painted over; it is larger where `THUMBNAIL_UM` would be exceeded."""
 
+_FINEST_UM: Final = 0.5
+"""No picture needs smaller pixels."""
+
 _NUMERIC_LIBRARIES: Final = ("numpy", "pydicom", "highdicom", "opencv-python-headless")
 
 
@@ -103,7 +106,7 @@ def _write_exports(
     folder: Path, slide: Slide, result: SlideResult, forms: frozenset[ResultForm], encoding: Encoding
 ) -> None:
     """Write what is not DICOM."""
-    picture = _read_picture(slide, _PICTURE_PX)
+    picture = read_thumbnail(slide, max(_longest_um(slide) / _PICTURE_PX, _FINEST_UM))
     if ResultForm.OVERVIEW in forms:
         pixel_mm = (picture.spacing.column_mm, picture.spacing.row_mm)
         backdrop = Backdrop(picture.image, picture.base_px, pixel_mm)
@@ -115,14 +118,14 @@ def _write_exports(
 
 
 def _read_backdrop(slide: Slide, encoding: Encoding) -> Thumbnail | None:
-    return None if encoding.color_overlay_gene is None else _read_picture(slide, _BACKDROP_PX)
+    if encoding.color_overlay_gene is None:
+        return None
+    return read_thumbnail(slide, min(max(_longest_um(slide) / _BACKDROP_PX, _FINEST_UM), THUMBNAIL_UM))
 
 
-def _read_picture(slide: Slide, longest_px: int) -> Thumbnail:
-    """Read the slide about so large; never finer than 0.5 µm, never coarser than the tissue mask's picture."""
+def _longest_um(slide: Slide) -> float:
     base = slide.levels[0]
-    longest_um = max(base.size.n_rows * base.spacing.row_um, base.size.n_columns * base.spacing.column_um)
-    return read_thumbnail(slide, min(max(longest_um / longest_px, 0.5), THUMBNAIL_UM))
+    return max(base.size.n_rows * base.spacing.row_um, base.size.n_columns * base.spacing.column_um)
 
 
 def _slide_facts(slide: Slide) -> dict[str, Any]:

@@ -29,6 +29,9 @@ Check = Callable[[NDArray[np.float32]], None]
 _PREFERENCE: Final = 1.1
 """How many times as fast as openvino torch must be to be chosen, so that chance does not choose."""
 
+_OPENVINO_TILES: Final = 8
+"""Largest batch for openvino: with more, time per tile stays the same and memory grows, once for each batch in work."""
+
 _PROBE_TILES: Final = 4
 _PROBE_S: Final = 0.15
 """Time per candidate after its first batch; a network whose first batch takes longer is not measured again."""
@@ -98,14 +101,16 @@ def open_engine(encoder: FrozenEncoder, asked: EngineRequest, check: Check) -> L
     """
     opener = _Opener(encoder, asked, check)
     on_cuda = wants_cuda(asked.device, asked.engine)
-    probe_ms: dict[str, float] = {}
+    batch_size, probe_ms = asked.batch_size, dict[str, float]()
     if on_cuda:
         rungs = opener.cuda_rungs()
     else:
         chosen = opener.choose_on_cpu()
         probe_ms = chosen.probe_ms
         rungs = [opener.cpu_rung(chosen.engine)]
-    return LadderEngine(rungs, encoder.spec.embed_dim, asked.batch_size, probe_ms)
+        if chosen.engine == "openvino":
+            batch_size = min(batch_size, _OPENVINO_TILES)
+    return LadderEngine(rungs, encoder.spec.embed_dim, batch_size, probe_ms)
 
 
 def wants_cuda(device: Device, engine: EngineChoice = "auto") -> bool:
