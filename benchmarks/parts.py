@@ -61,7 +61,7 @@ def _associations(options: Options) -> Iterator[str]:
 def _read(options: Options) -> Iterator[str]:
     from benchmarks.reading import reading_lines
 
-    return reading_lines(options.folder, options.rounds, 2048 if options.quick else 6144)
+    return reading_lines(options.folder, options.rounds, 2048 if options.quick else 12_288)
 
 
 def _predict(options: Options) -> Iterator[str]:
