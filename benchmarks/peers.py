@@ -43,9 +43,10 @@ _LEAST_COSINE: Final = 0.9
 
 _COUNTED: Final = (
     "From opening the slide to the features of all tiles in memory; starting Python, importing and loading the weights "
-    "are not counted. Each side runs in a fresh process in turn, with one thread for the network, batches of at most 32, "
-    "the same tiles of the same DICOM slide ({n_tiles} of 112 µm, {side} px square at 0.25 µm/px, 256 px frames) and the "
-    "same network (EfficientNet-lite0 with the weights of the built-in bundle). Peak memory is that of the process."
+    "are not counted. Each side runs in a fresh process in turn, with one thread for the network, batches of at most "
+    "32, the same tiles of the same DICOM slide ({n_tiles} of 112 µm, {side} px square at 0.25 µm/px, 256 px frames) "
+    "and the same network (EfficientNet-lite0 with the weights of the built-in bundle). Peak memory is that of the "
+    "process."
 )
 
 
