@@ -32,8 +32,8 @@ class DeviceMemoryError(Exception):
     """The memory of a device does not suffice for a batch of this size; an engine goes on in a smaller way."""
 
 
-class Runner(Protocol):
-    """A network on one device."""
+class Computing(Protocol):
+    """With what something computes."""
 
     @property
     def name(self) -> EngineName:
@@ -49,6 +49,10 @@ class Runner(Protocol):
     def precision(self) -> Precision:
         """Arithmetic."""
         ...
+
+
+class Runner(Computing, Protocol):
+    """A network on one device."""
 
     @property
     def in_flight(self) -> int:
@@ -72,23 +76,8 @@ class Runner(Protocol):
         ...
 
 
-class Engine(Protocol):
+class Engine(Computing, Protocol):
     """An encoder, ready to work."""
-
-    @property
-    def name(self) -> EngineName:
-        """Library that computes."""
-        ...
-
-    @property
-    def device_name(self) -> str:
-        """Where, for people: ``cpu (2 threads)``, or the name of the accelerator."""
-        ...
-
-    @property
-    def precision(self) -> Precision:
-        """Arithmetic."""
-        ...
 
     @property
     def batch_size(self) -> int:
