@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter, process_time
 
-from benchmarks.processes import memory_mb
+from benchmarks.processes import peak_mb
 from benchmarks.stand_ins import familiar
 from vst_dicom.pipeline.process_slide import Choices, process_slide
 from vst_dicom.predict.bundle import load_bundle
@@ -32,7 +32,7 @@ def main() -> None:
         "n_tiles": len(outcome.result.grid),
         "wall_s": perf_counter() - wall,
         "cpu_s": process_time() - cpu,
-        "peak_mb": memory_mb("self")["peak"],
+        "peak_mb": peak_mb(),
         "stages": {name: stage["seconds"] for name, stage in outcome.summary["stages"].items()},
     }
     print(json.dumps(found))  # noqa: T201

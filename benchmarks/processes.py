@@ -84,12 +84,6 @@ def child_named(name: str) -> int:
     raise LookupError(msg)
 
 
-def free_port() -> int:
-    """Find a port of the loopback interface that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 def await_port(port: int) -> None:
     """Wait until somebody listens.
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.processes import ROOT, await_port, child_named, free_port
-from vst_dicom.runtime.orthanc import is_installed, run_orthanc
+from benchmarks.processes import ROOT, await_port, child_named
+from vst_dicom.runtime.orthanc import free_ports, is_installed, run_orthanc
 
 MAXIMUM_PDU_BYTES: Final = 131_072
 _SEND_S: Final = 600.0
@@ -108,7 +108,7 @@ def _run_socket(folder: Path) -> Iterator[Receiving]:
 
 @contextmanager
 def _run_storescp(folder: Path) -> Iterator[Receiving]:
-    port = free_port()
+    (port,) = free_ports(1)
     with _started(["storescp", "+B", "+xa", "-pdu", str(MAXIMUM_PDU_BYTES), "-od", str(folder), str(port)]) as process:
         await_port(port)
         yield Receiving(process.pid, port)
@@ -124,7 +124,7 @@ def _run_orthanc(folder: Path) -> Iterator[Receiving]:
 @contextmanager
 def run_ours(folder: Path) -> Iterator[Receiving]:
     """Play the role ``receiver`` as the server does, with its data in a folder."""
-    port = free_port()
+    (port,) = free_ports(1)
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "VST_DICOM_DATA_DIR": str(folder),
